@@ -1,0 +1,210 @@
+"""Every setting of a run and its default, and the only place where a default stands.
+
+A file in `configs/` returns one of these; `--config.<field>=...` overrides any field. The dataclasses are locked: a
+misspelt field is an error. A checkpoint carries its config, so evaluation and inference need a folder and nothing else.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from mai_jax.types import InputError
+
+
+@dataclass(slots=True)
+class Data:
+    """Where photographs come from. Both names: one of `data.sources.NAMED` or a folder, searched recursively."""
+
+    train: str = "sample_photos"
+    test: str = ""  # "" = the part that the training source holds out
+    shorter_side: int = 350  # training photographs are resized so that their shorter side has this many pixels ...
+    crop: str = "random"  # ... and cropped to image_size: "random" or "center"
+
+
+@dataclass(slots=True)
+class Holes:
+    """Where holes come from: "drawn" = irregular strokes from a key, or a folder of mask files."""
+
+    train: str = "drawn"
+    test: str = "drawn"
+    mask_means: str = "hole"  # what white means in mask files: "hole" or "known"
+    min_ratio: float = 0.01  # share of the image that is hole, over which training draws uniformly
+    max_ratio: float = 0.6
+
+
+@dataclass(slots=True)
+class Generator:
+    """Tables 1 and 2. The depth follows the image size."""
+
+    width: int = 64  # channels of Encode_1; every other layer is a multiple of it
+    leaky_slope: float = 0.2  # decoder activation; the paper gives no slope
+    attention: str = "dense"  # implementation of Eq. 6-8: see nn.attention
+    attention_scale: float = 10.0  # lambda of Eq. 7; as contextual attention [24]
+    attention_window: int = 3  # 2k + 1 of Eq. 8
+    squeeze: int = 16  # reduction of the squeeze-excitation block; as [44]
+
+
+@dataclass(slots=True)
+class Discriminator:
+    """Table 3."""
+
+    width: int = 64
+    leaky_slope: float = 0.2
+
+
+@dataclass(slots=True)
+class Losses:
+    """The lambdas of Eq. 22, section 4.2."""
+
+    hole: float = 6.0
+    valid: float = 1.0
+    perceptual: float = 0.05
+    style: float = 120.0
+    adversarial: float = 0.1
+    total_variation: float = 0.1
+
+
+@dataclass(slots=True)
+class VGG16:
+    """The feature extractor of Eq. 13-15."""
+
+    weights: str = "hub"  # "hub" = fetch ImageNet weights once; a .safetensors file; "random" = untrained, for tests
+    width: int = 64  # channels of the first block; anything but 64 goes with "random" only
+
+
+@dataclass(slots=True)
+class Phase:
+    """A stretch of training. Adam's moments carry over from one phase to the next."""
+
+    steps: int = 0
+    learning_rate: float = 2e-4
+    schedule: str = "constant"  # or "cosine", to zero at the end of the phase
+    freeze_encoder_norm: bool = False  # encoder BatchNorm uses its running statistics and no longer updates them
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """How `evaluate.py` measures: one hole per photograph and ratio bin."""
+
+    edges: tuple[float, ...] = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)  # ratio bins (lo, hi]
+    batch_size: int = 8
+    seed: int = 2020
+
+
+@dataclass(slots=True)
+class Run:
+    """How a run is watched and kept. Nothing in here changes a number, so a resumed run may change it."""
+
+    log_every: int = 100
+    save_every: int = 1000
+    keep: int = 3  # newest checkpoints that stay on disk
+    pictures_every: int = 5000
+    pictures: int = 8  # how many held-out photographs are painted each time
+    read_threads: int = 2
+
+
+@dataclass(slots=True)
+class Config:
+    method: str = "mai"  # a key of models.MODELS
+    seed: int = 0
+    image_size: int = 256
+    batch_size: int = 6  # over all devices
+    data: Data = field(default_factory=Data)
+    holes: Holes = field(default_factory=Holes)
+    generator: Generator = field(default_factory=Generator)
+    discriminator: Discriminator = field(default_factory=Discriminator)
+    losses: Losses = field(default_factory=Losses)
+    vgg16: VGG16 = field(default_factory=VGG16)
+    train: Phase = field(default_factory=Phase)
+    finetune: Phase = field(default_factory=lambda: Phase(learning_rate=5e-5, freeze_encoder_norm=True))
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    run: Run = field(default_factory=Run)
+
+    @property
+    def phases(self) -> dict[str, Phase]:
+        """The phases in the order in which they are run."""
+        return {"train": self.train, "finetune": self.finetune}
+
+    @property
+    def total_steps(self) -> int:
+        return sum(phase.steps for phase in self.phases.values())
+
+
+def check(config: Config) -> None:
+    """Raises InputError, naming the field, for a value that no run could use."""
+
+    def require(fine: bool, field_name: str, mend: str) -> None:
+        if not fine:
+            raise InputError(f"config.{field_name}={_get(config, field_name)!r}: {mend}")
+
+    size = config.image_size
+    require(size >= 16 and size & (size - 1) == 0, "image_size", "must be a power of two, 16 or more")
+    for name in ("batch_size", "generator.width", "discriminator.width", "vgg16.width", "evaluation.batch_size",
+                 "generator.squeeze", "run.log_every", "run.save_every", "run.keep", "run.pictures_every",
+                 "run.read_threads"):
+        require(_get(config, name) >= 1, name, "must be at least 1")
+    require(config.generator.attention_window % 2 == 1, "generator.attention_window", "must be odd: 2k + 1 of Eq. 8")
+    require(config.data.crop in ("random", "center"), "data.crop", "must be random or center")
+    require(config.data.shorter_side >= size, "data.shorter_side", f"must be at least image_size ({size})")
+    require(config.holes.mask_means in ("hole", "known"), "holes.mask_means", "must be hole or known")
+    require(0 < config.holes.min_ratio <= config.holes.max_ratio, "holes.min_ratio", "must be in (0, max_ratio]")
+    require(config.holes.max_ratio < 1, "holes.max_ratio", "must be below 1")
+    require(config.vgg16.width == 64 or config.vgg16.weights == "random", "vgg16.width",
+            "trained weights have width 64; another width goes with vgg16.weights=random only")
+    edges = config.evaluation.edges
+    rising = len(edges) >= 2 and all(a < b for a, b in zip(edges, edges[1:]))
+    require(rising and edges[0] >= 0 and edges[-1] <= 1, "evaluation.edges", "must rise within [0, 1]")
+    for name, phase in config.phases.items():
+        require(phase.steps >= 0, f"{name}.steps", "must not be negative")
+        require(phase.learning_rate > 0, f"{name}.learning_rate", "must be positive")
+        require(phase.schedule in ("constant", "cosine"), f"{name}.schedule", "must be constant or cosine")
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The config as nested dicts of JSON values."""
+    return _as_json(dataclasses.asdict(config))
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """The config that `to_dict` wrote. Raises InputError for a field too many or too few: another version wrote it."""
+    return _build(Config, values, "config")
+
+
+def differences(a: Config, b: Config) -> list[str]:
+    """The fields in which two configs differ, as "config.field: value of a -> value of b"; `run` does not count."""
+    flat_a, flat_b = _flatten(to_dict(a), "config"), _flatten(to_dict(b), "config")
+    return [f"{name}: {flat_a[name]!r} -> {flat_b[name]!r}" for name in flat_a
+            if flat_a[name] != flat_b[name] and not name.startswith("config.run.")]
+
+
+def _get(config: Config, name: str) -> Any:
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _build(cls: type, values: dict[str, Any], where: str) -> Any:
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    odd = sorted(set(fields) ^ set(values))
+    if odd:
+        raise InputError(f"{where}: field {odd[0]} is {'unknown' if odd[0] in values else 'missing'}; "
+                         "the checkpoint was written by another version of mai_jax: use that version")
+    made = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(fields[name].type):
+            value = _build(fields[name].type, value, f"{where}.{name}")
+        made[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**made)
+
+
+def _flatten(values: dict[str, Any], where: str) -> dict[str, Any]:
+    flat = {}
+    for name, value in values.items():
+        flat |= _flatten(value, f"{where}.{name}") if isinstance(value, dict) else {f"{where}.{name}": value}
+    return flat
