@@ -5,6 +5,7 @@ misspelt field is an error. A checkpoint carries its config, so evaluation and i
 """
 
 import dataclasses
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,12 +139,13 @@ def check(config: Config) -> None:
             raise InputError(f"config.{field_name}={_get(config, field_name)!r}: {mend}")
 
     size = config.image_size
-    require(size >= 16 and size & (size - 1) == 0, "image_size", "must be a power of two, 16 or more")
+    require(size >= 32 and size & (size - 1) == 0, "image_size", "must be a power of two, 32 or more")
     for name in ("batch_size", "generator.width", "discriminator.width", "vgg16.width", "evaluation.batch_size",
                  "generator.squeeze", "run.log_every", "run.save_every", "run.keep", "run.pictures_every",
                  "run.read_threads"):
         require(_get(config, name) >= 1, name, "must be at least 1")
     require(config.generator.attention_window % 2 == 1, "generator.attention_window", "must be odd: 2k + 1 of Eq. 8")
+    require(config.generator.attention in ("dense", "conv"), "generator.attention", "must be dense or conv")
     require(config.data.crop in ("random", "center"), "data.crop", "must be random or center")
     require(config.data.shorter_side >= size, "data.shorter_side", f"must be at least image_size ({size})")
     require(config.holes.mask_means in ("hole", "known"), "holes.mask_means", "must be hole or known")
@@ -152,7 +154,7 @@ def check(config: Config) -> None:
     require(config.vgg16.width == 64 or config.vgg16.weights == "random", "vgg16.width",
             "trained weights have width 64; another width goes with vgg16.weights=random only")
     edges = config.evaluation.edges
-    rising = len(edges) >= 2 and all(a < b for a, b in zip(edges, edges[1:]))
+    rising = len(edges) >= 2 and all(a < b for a, b in itertools.pairwise(edges))
     require(rising and edges[0] >= 0 and edges[-1] <= 1, "evaluation.edges", "must rise within [0, 1]")
     for name, phase in config.phases.items():
         require(phase.steps >= 0, f"{name}.steps", "must not be negative")

@@ -10,7 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-class InputError(Exception):
+class RunError(Exception):
+    """The command cannot go on. The message is one line for its user: what happened, where, how to go on."""
+
+
+class InputError(RunError):
     """Something the user gave cannot be used. The message is one line that names it and says how to mend it."""
 
 

@@ -1,0 +1,18 @@
+"""Squeeze-and-excitation, Eq. 9-11: weigh each channel by what the whole map says."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+
+class SqueezeExcite(nn.Module):
+    """Scales the channels of `u` by weights in (0, 1) made from their means over the image."""
+
+    reduction: int = 16
+
+    @nn.compact
+    def __call__(self, u: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        channels = u.shape[-1]
+        z = u.mean(axis=(1, 2), keepdims=True)  # Eq. 9
+        hidden = nn.relu(nn.Dense(max(channels // self.reduction, 1), use_bias=False, name="squeeze")(z))
+        w = nn.sigmoid(nn.Dense(channels, use_bias=False, name="excite")(hidden))  # Eq. 10
+        return u * w  # Eq. 11

@@ -1,0 +1,165 @@
+"""Partial convolution (Eq. 1-5) against loops over the equations and the layer in common use, and its invariances."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from mai_jax.nn.partial_conv import PartialConv
+from mai_jax.types import Masked
+
+# kernel, stride, (height, width), channels of each input
+CASES = [
+    (1, 1, (3, 4), (2,)),
+    (3, 1, (5, 7), (1,)),
+    (3, 2, (6, 5), (3,)),
+    (3, 2, (1, 1), (2,)),
+    (5, 2, (7, 6), (3,)),
+    (7, 2, (4, 9), (2,)),
+    (3, 1, (5, 6), (4, 1)),
+    (5, 2, (6, 7), (1, 3)),
+]
+
+
+def draw(size, channels, *, known_share=0.2, batch=2, features=4, kernel=3, seed=0):
+    """Masked inputs, each with its own `known`, and parameters with a bias that is not zero; NumPy, float64."""
+    rng = np.random.default_rng(seed)
+    xs = [rng.normal(size=(batch, *size, c)) for c in channels]
+    knowns = [(rng.random((batch, *size, 1)) < known_share).astype(float) for _ in channels]
+    params = {"kernel": rng.normal(size=(kernel, kernel, sum(channels), features)), "bias": rng.normal(size=features)}
+    return xs, knowns, params
+
+
+@partial(jax.jit, static_argnums=0)
+def run(layer, params, xs, knowns):
+    params = {name: params[name] for name in (("kernel", "bias") if layer.use_bias else ("kernel",))}
+    return layer.apply({"params": params}, *map(Masked, xs, knowns))
+
+
+def by_loops(xs, knowns, params, stride):
+    """Eq. 1-5 word for word; the sampling grid of `M` has one cell per channel, and outside the map is not known."""
+    kernel, bias = params["kernel"], params["bias"]
+    k, (b, h, w, _) = len(kernel), xs[0].shape
+    out_h, out_w = -(-h // stride), -(-w // stride)
+    out, out_known = np.zeros((b, out_h, out_w, len(bias))), np.zeros((b, out_h, out_w, 1))
+    for n, i, j in np.ndindex(b, out_h, out_w):
+        total, conv = 0.0, np.zeros(len(bias))
+        for di, dj in np.ndindex(k, k):
+            y, x = i * stride + di - k // 2, j * stride + dj - k // 2
+            if not (0 <= y < h and 0 <= x < w):
+                continue
+            row = 0
+            for feature, known in zip(xs, knowns, strict=True):
+                for c in range(feature.shape[-1]):
+                    total += known[n, y, x, 0]
+                    conv += kernel[di, dj, row] * feature[n, y, x, c] * known[n, y, x, 0]
+                    row += 1
+        if total > 0:
+            out[n, i, j] = conv * (k * k * kernel.shape[2] / total) + bias
+            out_known[n, i, j] = 1
+    return out, out_known
+
+
+def with_channel_masks(xs, knowns, params, stride):
+    """The layer in common use: a mask as wide as the features goes through a convolution of its own, all ones."""
+    kernel, bias = params["kernel"], params["bias"]
+    k = len(kernel)
+    mask = np.concatenate([np.broadcast_to(known, x.shape) for x, known in zip(xs, knowns, strict=True)], -1)
+
+    def conv(x, weights):
+        x = np.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(x, (k, k), (1, 2))[:, ::stride, ::stride]
+        return np.einsum("bhwcij,ijco->bhwo", windows, weights)
+
+    coverage = conv(mask, np.ones_like(kernel))
+    updated = np.clip(coverage, 0, 1)
+    ratio = kernel[..., 0].size / (coverage + 1e-8) * updated
+    return (conv(np.concatenate(xs, -1) * mask, kernel) * ratio + bias) * updated, updated[..., :1]
+
+
+def bits(tree):
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize(("kernel", "stride", "size", "channels"), CASES)
+def test_equals_the_equations(x64, kernel, stride, size, channels, use_bias):
+    xs, knowns, params = draw(size, channels, kernel=kernel)
+    if not use_bias:
+        params["bias"][:] = 0
+    out = run(PartialConv(4, kernel, stride, use_bias), params, xs, knowns)
+    expected, expected_known = by_loops(xs, knowns, params, stride)
+    np.testing.assert_allclose(out.x, expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(out.known, expected_known)
+    customary, _ = with_channel_masks(xs, knowns, params, stride)
+    np.testing.assert_allclose(out.x, customary, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("use_bias", "names"), [(True, {"kernel", "bias"}), (False, {"kernel"})])
+def test_parameters_are_named_and_shaped_as_promised(use_bias, names):
+    inputs = [Masked(jnp.zeros((1, 4, 4, c)), jnp.ones((1, 4, 4, 1))) for c in (3, 2)]
+    params = jax.eval_shape(PartialConv(6, 5, 2, use_bias).init, jax.random.key(0), *inputs)["params"]
+    assert set(params) == names
+    assert params["kernel"].shape == (5, 5, 5, 6)
+
+
+def test_gradients(x64):
+    xs, knowns, params = draw((4, 5), (2, 1))
+    check_grads(lambda params, *xs: run(PartialConv(4, 3, 2), params, xs, knowns).x, (params, *xs), 1, ["rev"])
+
+
+@pytest.mark.parametrize("poison", [1e6, -np.inf, np.nan])
+def test_what_stands_in_a_hole_is_never_read(poison):
+    layer = PartialConv(4, 3, 2)
+    xs, knowns, params = jax.tree.map(lambda a: a.astype(np.float32), draw((6, 7), (3, 2)))
+    poisoned = [np.where(known > 0, x, np.float32(poison)) for x, known in zip(xs, knowns, strict=True)]
+
+    def loss(params, xs):
+        return jnp.sum(run(layer, params, xs, knowns).x ** 2)
+
+    assert bits(run(layer, params, poisoned, knowns)) == bits(run(layer, params, xs, knowns))
+    clean, of_poisoned = (jax.grad(loss, (0, 1))(params, x) for x in (xs, poisoned))
+    assert bits(of_poisoned) == bits(clean)
+    for gradient, known in zip(clean[1], knowns, strict=True):
+        assert not np.any(np.where(known > 0, 0, gradient))
+        assert np.any(gradient)
+
+
+@pytest.mark.parametrize("known_share", [0.0, 1.0])
+def test_all_hole_and_no_hole(x64, known_share):
+    xs, knowns, params = draw((6, 7), (2, 3), known_share=known_share)
+    layer = PartialConv(4, 3)
+    out = run(layer, params, xs, knowns)
+    gradients = jax.grad(lambda *args: jnp.sum(run(layer, *args).x ** 2), (0, 1, 2))(params, xs, knowns)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((out, gradients)))
+    np.testing.assert_array_equal(out.known, np.full_like(out.known, known_share))
+    if known_share == 0:
+        assert not any(np.any(leaf) for leaf in jax.tree.leaves((out.x, gradients)))
+    else:
+        plain = jax.lax.conv_general_dilated(
+            jnp.concatenate(xs, -1), params["kernel"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        np.testing.assert_allclose(out.x[:, 1:-1, 1:-1], plain + params["bias"], rtol=1e-10, atol=1e-10)
+
+
+def test_an_average_of_a_constant_is_that_constant(x64):
+    """Wherever anything is known, at the border too: this is what the renormalisation E / M is for."""
+    xs, knowns, _ = draw((6, 7), (2, 1), known_share=0.15)
+    params = {"kernel": np.full((5, 5, 3, 1), 1 / 75)}
+    out = run(PartialConv(1, 5, use_bias=False), params, [np.full_like(x, 0.7) for x in xs], knowns)
+    assert 0 < np.mean(out.known) < 1
+    np.testing.assert_allclose(out.x, 0.7 * out.known, rtol=1e-12)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_padding_is_a_hole(x64, stride):
+    """An image laid into a larger unknown one gives the same numbers: any size works by padding and cropping."""
+    (x,), (known,), params = draw((6, 8), (2,))
+    layer, border = PartialConv(4, 3, stride), ((0, 0), (2, 4), (4, 2), (0, 0))
+    small = run(layer, params, [x], [known])
+    large = run(layer, params, [np.pad(x, border, constant_values=9)], [np.pad(known, border)])
+    top, left, (h, w) = 2 // stride, 4 // stride, small.x.shape[1:3]
+    for inner, outer in zip(small, large, strict=True):
+        np.testing.assert_allclose(outer[:, top : top + h, left : left + w], inner, rtol=1e-12, atol=1e-12)
