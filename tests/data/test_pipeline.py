@@ -1,0 +1,155 @@
+"""The stream of training batches is one stream, however it is cut, read or interrupted; test images come in order."""
+
+import io
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mai_jax.config import Config, Data, Run
+from mai_jax.data import images
+from mai_jax.data.pipeline import test_images as images_for_testing
+from mai_jax.data.pipeline import train_batches
+from mai_jax.types import InputError
+
+
+class Memory:
+    """`count` images in which red is the image's number, green the column, blue the row."""
+
+    def __init__(self, count, height=40, width=60, damaged=()):
+        self._files = []
+        for i in range(count):
+            pixels = np.full((height, width, 3), i, np.uint8)
+            pixels[..., 1], pixels[..., 2] = np.arange(width), np.arange(height)[:, None]
+            stream = io.BytesIO()
+            Image.fromarray(pixels).save(stream, format="png")
+            self._files.append(b"no image" if i in damaged else stream.getvalue())
+
+    def __len__(self):
+        return len(self._files)
+
+    def __getitem__(self, i):
+        return {"id": f"{i}.png", "bytes": self._files[i]}
+
+    def __repr__(self):
+        return "Memory()"
+
+
+def settings(batch_size=4, crop="random", threads=2, seed=0, shorter_side=40):
+    return Config(seed=seed, image_size=16, batch_size=batch_size, data=Data(shorter_side=shorter_side, crop=crop),
+                  run=Run(read_threads=threads))
+
+
+def take(count, source, config, *, start=0, process_index=0, process_count=1):
+    iterator = train_batches(source, config, start=start, process_index=process_index, process_count=process_count)
+    try:
+        return np.stack(list(itertools.islice(iterator, count)))
+    finally:
+        iterator.close()
+
+
+def test_batches_are_uint8_windows_of_the_images():
+    batches = take(25, Memory(20), settings())
+    assert batches.shape == (25, 4, 16, 16, 3) and batches.dtype == np.uint8
+    corner = batches[..., :1, :1, :]
+    np.testing.assert_array_equal(batches[..., 0] - corner[..., 0], 0)
+    np.testing.assert_array_equal((batches[..., 1] - corner[..., 1]).reshape(-1, 16), np.tile(np.arange(16), (1600, 1)))
+    np.testing.assert_array_equal(batches[..., 2] - corner[..., 2] - np.arange(16)[:, None], 0)
+
+
+def test_every_epoch_has_every_image_once_in_a_new_order_at_new_places():
+    batches = take(40, Memory(20), settings()).reshape(8, 20, 16, 16, 3)
+    orders = batches[:, :, 0, 0, 0]
+    assert all(sorted(order) == list(range(20)) for order in orders)
+    assert len({order.tobytes() for order in orders}) == 8
+    first = batches[orders == 0][:, 0, 0]
+    assert len({place.tobytes() for place in first}) >= 7
+    across, down = batches[..., 0, 0, 1], batches[..., 0, 0, 2]
+    assert across.min() <= 2 and across.max() >= 42 and down.min() <= 2 and down.max() >= 22
+
+
+def test_few_images_appear_equally_often():
+    numbers = take(48, Memory(3), settings())[..., 0, 0, 0]
+    assert list(np.bincount(numbers.reshape(-1))) == [64, 64, 64]
+
+
+def test_seed_decides():
+    one, again, other, negative = (take(3, Memory(20), settings(seed=seed)) for seed in (1, 1, 2, -1))
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any() and (one != negative).any()
+
+
+@pytest.mark.parametrize("process_count", [2, 4])
+def test_stream_does_not_depend_on_the_number_of_processes(process_count):
+    whole = take(12, Memory(10), settings())
+    parts = [take(12, Memory(10), settings(), process_index=i, process_count=process_count)
+             for i in range(process_count)]
+    assert parts[0].shape == (12, 4 // process_count, 16, 16, 3)
+    np.testing.assert_array_equal(np.stack(parts, axis=2).reshape(whole.shape), whole)
+
+
+def test_stream_does_not_depend_on_the_number_of_threads():
+    np.testing.assert_array_equal(take(12, Memory(20), settings(threads=1)), take(12, Memory(20), settings(threads=5)))
+
+
+@pytest.mark.parametrize("start", [1, 7, 30])
+def test_starting_later_equals_skipping(start):
+    whole = take(start + 4, Memory(20), settings())
+    np.testing.assert_array_equal(take(4, Memory(20), settings(), start=start), whole[start:])
+
+
+def test_state_counts_the_batches_consumed():
+    iterator = train_batches(Memory(20), settings(), start=5)
+    assert iterator.get_state()["next_index"] == 5
+    next(iterator)
+    next(iterator)
+    assert iterator.get_state()["next_index"] == 7
+    iterator.close()
+
+
+def test_close_ends_the_threads():
+    before = set(threading.enumerate())
+    iterator = train_batches(Memory(20), settings(), start=0)
+    next(iterator)
+    assert set(threading.enumerate()) - before
+    iterator.close()
+    deadline = time.monotonic() + 10
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not set(threading.enumerate()) - before
+
+
+def test_centre_crop_and_resize():
+    source = Memory(20, height=80, width=50)
+    batches = take(5, source, settings(crop="center", shorter_side=25)).reshape(20, 16, 16, 3)
+    for image in batches:
+        encoded = source[image[0, 0, 0]]["bytes"]
+        np.testing.assert_array_equal(image, images.resize_crop(images.decode(encoded, "x"), 16, 25, (0.5, 0.5)))
+
+
+@pytest.mark.parametrize("count", [3, 20])
+def test_damaged_image_is_named_and_not_replaced(count):
+    with pytest.raises(InputError) as error:
+        take(2 * count, Memory(count, damaged=[2]), settings())
+    assert str(error.value) == "2.png: is not an image of a known format; remove it or replace it"
+
+
+def test_batch_must_divide_over_the_processes():
+    with pytest.raises(InputError, match=r"config\.batch_size=4: must be divisible by 3 processes"):
+        train_batches(Memory(20), settings(), start=0, process_count=3)
+
+
+def test_test_images_come_once_in_order_from_the_centre():
+    source = Memory(5, height=40, width=60)
+    result = list(images_for_testing(source, 40))
+    assert [name for name, _ in result] == [f"{i}.png" for i in range(5)]
+    for i, (_, image) in enumerate(result):
+        assert image.shape == (40, 40, 3) and image.dtype == np.uint8
+        assert (image[..., 0] == i).all() and (image[..., 1] == np.arange(10, 50)).all()
+    halved = next(images_for_testing(source, 20))[1].astype(float)
+    np.testing.assert_allclose(halved[2:-2, 2:-2, 2], (np.arange(20) * 2 + 0.5)[2:-2, None].repeat(16, 1), atol=1)
+    with pytest.raises(InputError, match=r"^1\.png: "):
+        list(images_for_testing(Memory(2, damaged=[1]), 40))
