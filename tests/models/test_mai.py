@@ -1,0 +1,124 @@
+"""The generator against the paper's tables; masked pixels can have no influence; extreme holes stay finite."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mai_jax.config import VGG16, Config, Discriminator, Generator
+from mai_jax.models.mai import MAI
+from mai_jax.types import Batch
+
+# Table 2: kernel, in channels, out channels, and Table 1's BN. Attention stages: their channels.
+CONVS = [
+    (7, 3, 64, False), (5, 64, 128, True), (5, 128, 256, True), (3, 256, 512, True),
+    (3, 512, 512, True), (3, 512, 512, True), (3, 512, 512, True), (3, 512, 512, True),
+    (3, 512 + 512, 512, True), (3, 512 + 512, 512, True), (3, 512 + 512, 512, True), (3, 512 + 512, 512, True),
+    (3, 512 + 256, 256, True), (3, 256 + 128, 128, True), (3, 128 + 64, 64, True), (3, 64 + 3, 3, False),
+]  # fmt: skip
+ATTENTION = [256, 128]
+# Table 3: in channels, out channels.
+DISCRIMINATOR = [(3, 64), (64, 128), (128, 256), (256, 512), (512, 1)]
+
+FAST = {"xla_backend_optimization_level": 0}  # compile
+
+
+def small(size: int = 32) -> Config:
+    return Config(
+        image_size=size, generator=Generator(width=4, squeeze=4), discriminator=Discriminator(width=4),
+        vgg16=VGG16(weights="random", width=4),
+    )  # fmt: skip
+
+
+def random_batch(seed: int, size: tuple[int, int] = (32, 32), n: int = 2) -> Batch:
+    rng = np.random.default_rng(seed)
+    image, known = rng.random((n, *size, 3)), rng.random((n, *size, 1)) > 0.4
+    return Batch(jnp.asarray(image, jnp.float32), jnp.asarray(known, jnp.float32))
+
+
+@pytest.fixture(scope="module")
+def model_and_state():
+    model = MAI(small())
+    return model, *jax.jit(model.init, compiler_options=FAST)(jax.random.key(0), random_batch(0))
+
+
+def count(tree) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def test_parameter_counts_are_those_of_the_tables():
+    model = MAI(Config())
+    shape = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32), jax.ShapeDtypeStruct((1, 256, 256, 1), jnp.float32)
+    params, _ = jax.eval_shape(lambda image, known: model.init(jax.random.key(0), Batch(image, known)), *shape)
+    convs = sum(k * k * i * o + (2 * o if norm else o) for k, i, o, norm in CONVS)
+    attention = sum(2 * (2 * c) * (2 * c // 16) + 2 * c * c + c for c in ATTENTION)
+    assert count(params["generator"]) == convs + attention
+    assert count(params["discriminator"]) == sum(16 * i * o + o for i, o in DISCRIMINATOR)
+
+
+@pytest.mark.parametrize("size", [32, 64, 256])
+def test_attention_sits_at_an_eighth_and_a_quarter_at_every_depth(size):
+    model = MAI(small(size))
+
+    def paint():
+        batch = Batch(jnp.zeros((1, size, size, 3)), jnp.ones((1, size, size, 1)))
+        return model.paint(*model.init(jax.random.key(0), batch), batch, jax.random.key(0)).aux
+
+    aux = jax.eval_shape(paint)
+    assert [aux[f"attention_{i}"].x.shape[1] for i in (1, 2)] == [size // 8, size // 4]
+
+
+def test_what_the_hole_holds_changes_no_output_bit_and_no_gradient(model_and_state):
+    model, params, stats = model_and_state
+    clean = random_batch(1)
+    poisoned = clean._replace(image=jnp.where(clean.known > 0, clean.image, 1e6))
+
+    @jax.jit
+    def paint_and_gradient(params, batch):
+        def painted(p, batch):
+            return jnp.sum(jnp.sin(model.paint({**params, "generator": p}, stats, batch, jax.random.key(0)).raw))
+
+        return model.paint(params, stats, batch, jax.random.key(0)).raw, jax.grad(painted)(params["generator"], batch)
+
+    for a, b in zip(*(jax.tree.leaves(paint_and_gradient(params, batch)) for batch in (clean, poisoned)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("known", [0.0, 1.0], ids=["all hole", "no hole"])
+def test_extreme_holes_are_finite_and_so_are_their_gradients(model_and_state, known):
+    model, params, stats = model_and_state
+    batch = random_batch(2)
+    batch = batch._replace(known=jnp.full_like(batch.known, known))
+
+    @jax.jit
+    def losses_and_gradients(params):
+        def loss(own, player, outputs):
+            return model.loss(player, {**params, player: own}, stats, batch, outputs, jax.random.key(0))
+
+        first = jax.value_and_grad(loss, has_aux=True)(params["generator"], "generator", {})
+        outputs = first[0][1].outputs
+        return first, jax.value_and_grad(loss, has_aux=True)(params["discriminator"], "discriminator", outputs)
+
+    for leaf in jax.tree.leaves(losses_and_gradients(params)):
+        assert jnp.isfinite(leaf).all()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 50), (1, 1), (70, 16)])
+def test_any_size_is_painted_and_given_pixels_stay(model_and_state, size):
+    model, params, stats = model_and_state
+    batch = random_batch(3, size)
+    completion = jax.jit(model.paint)(params, stats, batch, jax.random.key(0))
+    assert completion.raw.shape == batch.image.shape
+    given = np.broadcast_to(batch.known > 0, batch.image.shape)
+    np.testing.assert_array_equal(np.asarray(completion.image)[given], np.asarray(batch.image)[given])
+    np.testing.assert_array_equal(np.asarray(completion.image)[~given], np.asarray(completion.raw)[~given])
+
+
+def test_finetuning_keeps_the_encoders_statistics_and_no_others(model_and_state):
+    _, params, stats = model_and_state
+    finetuning = MAI(small(), "finetune")
+    batch = random_batch(4)
+    _, aux = jax.jit(lambda: finetuning.loss("generator", params, stats, batch, {}, jax.random.key(0)))()
+    moved = {name for name, before in stats["generator"].items()
+             if any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (before, aux.stats[name])), strict=True))}
+    assert moved == {name for name in stats["generator"] if name.startswith("decode")}
