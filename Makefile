@@ -1,0 +1,23 @@
+# The two commands of a newcomer. Python 3.11 or newer is all they need.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: quickstart test install
+
+quickstart: .venv/installed
+	$(BIN)/python train.py --config=configs/quickstart.py
+	$(BIN)/python evaluate.py --workdir=runs/quickstart
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+install: .venv/installed
+
+.venv/installed: requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	touch $@
+
+.venv/installed-dev: .venv/installed pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	touch $@

@@ -1,0 +1,82 @@
+"""What all commands share: flags, a config file with overrides, plain messages, one line per user error."""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from mai_jax.config import Config
+from mai_jax.types import InputError, RunError
+
+log = logging.getLogger("mai_jax")
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Parses the flags, calls `main` and exits with what it returns.
+
+    Exit codes: 0 done, 1 the run could not go on or was given something unusable (one line says what), 130 Ctrl-C.
+    """
+    _speak_plainly()
+
+    def guarded(argv: list[str]) -> int:
+        absl_logging.set_verbosity(absl_logging.WARNING)  # the libraries' own chatter
+        if argv[1:]:
+            return _fail(f"unexpected argument {argv[1]!r}; every setting is a flag: --name=value")
+        try:
+            return main() or 0
+        except RunError as error:
+            return _fail(str(error))
+        except KeyboardInterrupt:
+            return 130
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def config(flag: flags.FlagHolder) -> Config:
+    """The config of a `DEFINE_config_file` flag, overrides applied."""
+    if flag.value is None:
+        raise InputError("no config; give --config=configs/quickstart.py or another file of configs/")
+    if not isinstance(flag.value, Config):
+        raise InputError(f"--config={_given(flag)}: no such file; there are {', '.join(map(str, _config_files()))}")
+    return flag.value
+
+
+def workdir(given: str | None, flag: flags.FlagHolder) -> Path:
+    """The folder of the run: as given, or runs/<name of the config>, with the method if one was named."""
+    if given:
+        return Path(given)
+    path, _, method = _given(flag).partition(":")
+    return Path("runs", Path(path).stem + (f"_{method}" if method else ""))
+
+
+def _given(flag: flags.FlagHolder) -> str:
+    return flags.FLAGS[flag.name].config_filename
+
+
+def _config_files() -> list[Path]:
+    return sorted(Path("configs").glob("*.py"))
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(_fail(str(error).splitlines()[0]))
+    except (KeyError, AttributeError) as error:  # an override of a field that the config does not have
+        sys.exit(_fail(f"{str(error).strip(chr(34))}; see mai_jax/config.py for the fields"))
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
+
+
+def _speak_plainly() -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

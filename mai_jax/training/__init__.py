@@ -1,0 +1,1 @@
+"""The training of any method: state, step, loop."""

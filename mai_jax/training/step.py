@@ -1,0 +1,84 @@
+"""One training step, for any method: hide, then let each player move once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, UInt8
+
+from mai_jax.config import Config
+from mai_jax.models.base import Aux, Model
+from mai_jax.training import state as state_lib
+from mai_jax.training.state import State
+from mai_jax.types import Batch
+
+Logs = dict[str, Float[Array, ""]]
+HoleSampler = Callable[[Any, Array, int], Float[Array, "b h w 1"]]
+
+
+def train_step(
+    model: Model, tx: optax.GradientTransformation, sample_holes: HoleSampler,
+    state: State, images: UInt8[Array, "b h w 3"], holes: Any,
+) -> tuple[State, Logs]:  # fmt: skip
+    """The next state, and the scalars of this step named "player/term".
+
+    All gradients are taken at the old parameters; a player's outputs reach the later ones under stop_gradient, so one
+    forward pass of the generator serves all, and no gradient leaks into another player's optimiser.
+    """
+    hole_key, *player_keys = jax.random.split(jax.random.fold_in(state.key, state.step), 1 + len(model.players))
+    image = images.astype(float) / 255  # float64 where that is enabled
+    batch = Batch(image, sample_holes(holes, hole_key, len(images)).astype(image.dtype))
+
+    new = state.replace(step=state.step + 1, params={}, stats={}, opt={})
+    outputs: dict[str, Array] = {}
+    logs: Logs = {"hole_ratio": 1 - batch.known.mean()}
+    for player, key in zip(model.players, player_keys, strict=True):
+        gradients, total, aux = _judge(model, player, state, batch, outputs, key)
+        updates, new.opt[player] = tx.update(gradients, state.opt[player], state.params[player])
+        new.params[player] = optax.apply_updates(state.params[player], updates)
+        new.stats[player] = aux.stats
+        outputs |= jax.lax.stop_gradient(aux.outputs)
+        terms = {**aux.logs, "total": total, "gradient_norm": optax.tree.norm(gradients)}
+        logs |= {f"{player}/{name}": term for name, term in terms.items()}
+    return new, logs
+
+
+def _judge(
+    model: Model, player: str, state: State, batch: Batch, outputs: dict[str, Array], key: Array
+) -> tuple[Any, Float[Array, ""], Aux]:
+    """The gradients of a player's loss over its own parameters, the loss, and what comes with it."""
+
+    def loss(own: Any) -> tuple[Float[Array, ""], Aux]:
+        return model.loss(player, {**state.params, player: own}, state.stats, batch, outputs, key)
+
+    (total, aux), gradients = jax.value_and_grad(loss, has_aux=True)(state.params[player])
+    return gradients, total, aux
+
+
+def compile_step(model: Model, config: Config, sample_holes: HoleSampler, mesh: Mesh) -> Callable[..., Any]:
+    """`train_step` over a mesh with one axis, "data": images split, all else replicated, the old state donated.
+
+    BatchNorm sees the whole batch, whatever the number of devices.
+    """
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec("data"))
+    tx = state_lib.optimiser(config)
+
+    def step(state: State, images: UInt8[Array, "b h w 3"], holes: Any) -> tuple[State, Logs]:
+        return train_step(model, tx, sample_holes, state, images, holes)
+
+    return jax.jit(
+        step,
+        in_shardings=(everywhere, split, everywhere),
+        out_shardings=(everywhere, everywhere),
+        donate_argnums=0,
+    )
+
+
+def data_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+    """All devices along one axis, "data"."""
+    return Mesh(np.array(jax.devices() if devices is None else devices), ("data",))
+

@@ -1,0 +1,81 @@
+"""What a user sees who gets something wrong: one line that names it and the mend, a non-zero exit, nothing written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+QUICK = "--config=configs/quickstart.py"
+
+
+def run(script: str, *flags: str, devices: int = 1) -> subprocess.CompletedProcess:
+    env = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    return subprocess.run([sys.executable, script, *flags], cwd=ROOT, env=env, capture_output=True, text=True,
+                          timeout=120, check=False)
+
+
+def photographs(folder: Path, n: int = 3, size: int = 40) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        Image.fromarray(rng.integers(0, 255, (size, size, 3), np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+def test_flags(tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    cases = [
+        (("train.py",), "no config"),
+        (("train.py", "--config=configs/nothing.py"), "configs/nothing.py: no such file"),
+        (("train.py", QUICK, "--config.train.step=5"), "step"),
+        (("train.py", QUICK, "--config.batch_size=two"), "batch_size"),
+        (("train.py", QUICK, "--confg=1"), "confg"),
+        (("train.py", QUICK, "extra"), "unexpected argument 'extra'"),
+        (("train.py", QUICK, f"--config.data.train={empty}"), f"{empty}"),
+        (("train.py", QUICK + ":mia"), "config.method='mia': no such method"),
+        (("evaluate.py",), "no workdir"),
+        (("evaluate.py", f"--workdir={empty}"), "holds no checkpoint"),
+    ]
+    for command, said in cases:
+        workdir = tmp_path / "run"
+        flags = command if command[0] == "evaluate.py" else (*command, f"--workdir={workdir}")
+        done = run(*flags)
+        assert done.returncode == 1, (command, done)
+        assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("error: "), (command, done.stderr)
+        assert said in done.stderr, (command, done.stderr)
+        assert not workdir.exists(), command
+
+
+def test_a_batch_that_the_devices_do_not_divide(tmp_path):
+    done = run("train.py", QUICK, f"--workdir={tmp_path / 'run'}", "--config.batch_size=9", devices=4)
+    assert done.returncode == 1
+    assert done.stderr == ("error: config.batch_size=9: not a multiple of the 4 devices; "
+                           "give --config.batch_size=12\n")
+
+
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("text.png", b"not a picture", "is not an image"),
+    ("cut.png", None, "cannot be read as an image"),
+    ("tiny.png", (8, 40), "16"),
+])
+def test_an_unusable_photograph_ends_the_run_with_its_name(tmp_path, name, content, said):
+    folder = photographs(tmp_path / "photos")
+    if content is None:
+        content = (folder / "0.png").read_bytes()[:600]
+    if isinstance(content, tuple):
+        Image.new("RGB", content).save(folder / name)
+    else:
+        (folder / name).write_bytes(content)
+    test = photographs(tmp_path / "test")
+    done = run("train.py", QUICK, f"--workdir={tmp_path / 'run'}", f"--config.data.train={folder}",
+               f"--config.data.test={test}", "--config.image_size=32", "--config.data.shorter_side=32")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ") and name in last and said in last

@@ -1,0 +1,131 @@
+"""Runs of the real command: killed and started again they end as if nothing had happened; signals save first."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mai_jax import checkpoint
+
+ROOT = Path(__file__).parents[2]
+STEPS = 240
+TINY = [
+    "--config=configs/quickstart.py", "--config.image_size=32", "--config.data.shorter_side=40",
+    "--config.batch_size=2", "--config.generator.width=4", "--config.generator.squeeze=4",
+    "--config.discriminator.width=4", "--config.vgg16.width=4", "--config.train.steps=140",
+    "--config.finetune.steps=100", "--config.run.log_every=1", "--config.run.save_every=20",
+    "--config.run.pictures_every=100000", "--config.run.pictures=1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts `python train.py` on one device; all runs share one cache of compiled programs."""
+    cache = tmp_path_factory.mktemp("compiled")
+    env = os.environ | {
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+    def start(workdir: Path, *flags: str) -> subprocess.Popen:
+        command = [sys.executable, "train.py", *TINY, f"--workdir={workdir}", *flags]
+        return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(start, tmp_path_factory) -> Path:
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    process = start(workdir)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return workdir
+
+
+def logged(workdir: Path) -> list[dict]:
+    """All that was logged but the clock."""
+    path = workdir / "log.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [{k: v for k, v in line.items() if k != "wall_time" and not k.startswith("speed/")} for line in lines]
+
+
+def last_step(workdir: Path) -> int:
+    """The last step in the log, which may be read while it is written."""
+    try:
+        return max((line["step"] for line in logged(workdir)), default=0)
+    except ValueError:
+        return 0
+
+
+def wait_for_step(process: subprocess.Popen, workdir: Path, step: int) -> None:
+    end = time.monotonic() + 120
+    while last_step(workdir) < step and process.poll() is None:
+        assert time.monotonic() < end, "no progress"
+        time.sleep(0.01)
+
+
+def assert_same_end(a: Path, b: Path) -> None:
+    """Parameters, statistics, optimiser state and every logged scalar (so the data order) are the same bits."""
+    left, right = checkpoint.Reader(a), checkpoint.Reader(b)
+    assert left.step == right.step == STEPS
+    assert left.meta == right.meta  # holds a checksum of every array
+    assert logged(a) == logged(b)
+
+
+def test_ten_sigkills_change_nothing(start, uninterrupted, tmp_path):
+    moments = random.Random(2020)
+    for _ in range(10):
+        process = start(tmp_path)
+        wait_for_step(process, tmp_path, last_step(tmp_path) + moments.randrange(2))
+        time.sleep(moments.uniform(0, 0.4))
+        process.kill()
+        process.communicate()
+    reached = last_step(tmp_path)
+    process = start(tmp_path)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert reached > 0, "no kill came while the run was going"
+    assert_same_end(uninterrupted, tmp_path)
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_saves_first_and_the_same_command_goes_on(start, uninterrupted, tmp_path, sent, code):
+    process = start(tmp_path)
+    wait_for_step(process, tmp_path, 33)
+    process.send_signal(sent)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code, output
+    (saved,) = [step for step in checkpoint.steps(tmp_path) if step % 20]
+    assert f"{sent.name} at step {saved}: saved" in output
+    output, _ = (process := start(tmp_path)).communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert f"going on from {tmp_path / 'checkpoints' / str(saved)}" in output
+    assert_same_end(uninterrupted, tmp_path)
+
+
+def test_another_config_in_the_same_workdir_is_refused(start, uninterrupted):
+    process = start(uninterrupted, "--config.losses.style=100", "--config.run.log_every=5")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output.splitlines()[-1].startswith("error: ")
+    assert "config.losses.style: 120.0 -> 100.0" in output and "log_every" not in output
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(start, tmp_path):
+    process = start(tmp_path, "--config.losses.style=1e38", "--config.train.learning_rate=1e30")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "error: step " in output and "last good checkpoint: none yet" in output
+    assert "Traceback" not in output
+    for step in checkpoint.steps(tmp_path):
+        tree = checkpoint.Reader(tmp_path, step).meta["arrays"]
+        assert np.isfinite(len(tree))
