@@ -74,9 +74,17 @@ def _fail(message: str) -> int:
     return 1
 
 
+class _Plain(logging.Formatter):
+    """The message alone, with its level in front when it is more than information."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = super().format(record)
+        return message if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {message}"
+
+
 def _speak_plainly() -> None:
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Plain())
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False

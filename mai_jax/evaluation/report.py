@@ -4,7 +4,9 @@ import dataclasses
 import io
 import json
 import logging
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,11 +46,18 @@ def write(workdir: Path, *, step: int | None = None, data: str | None = None) ->
     files = {
         "evaluation.png": _picture(shown),
         "table4.md": table4.markdown(table).encode(),
-        "records.jsonl": "".join(json.dumps(record) + "\n" for record in records).encode(),
+        "records.jsonl": "".join(json.dumps(_strict(record)) + "\n" for record in records).encode(),
     }
     for name, content in files.items():
         write_whole(workdir / name, content)
     log.info("\n%s\nwritten to %s: %s", table4.text(table), workdir, ", ".join(files))
+
+
+def _strict(value: Any) -> Any:
+    """JSON has no infinity: the PSNR of an exact copy is written as "inf"."""
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _picture(examples: list[Example]) -> bytes:

@@ -124,7 +124,7 @@ def from_config(config: config_lib.VGG16) -> dict[str, Any]:
 def _named(weights: str, width: int) -> dict[str, Any]:
     if weights == "random":
         log.warning(
-            "warning: VGG-16 has RANDOM weights (config.vgg16.weights=random): perceptual and style loss mean little; "
+            "VGG-16 has RANDOM weights (config.vgg16.weights=random): perceptual and style loss mean little; "
             "never publish numbers of such a run"
         )
         return random_params(0, width)
