@@ -27,7 +27,10 @@ class Writer:
 
     def __init__(self, workdir: Path, *, keep: int) -> None:
         self.folder = (workdir / FOLDER).absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+        # Root metadata is written by a thread of its own, which a run that ends at once leaves with a traceback.
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, cleanup_tmp_directories=True, save_root_metadata=False
+        )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> "Writer":

@@ -39,6 +39,8 @@ def test_flags(tmp_path):
         (("train.py", QUICK, "extra"), "unexpected argument 'extra'"),
         (("train.py", QUICK, f"--config.data.train={empty}"), f"{empty}"),
         (("train.py", QUICK + ":mia"), "config.method='mia': no such method"),
+        (("train.py", QUICK, f"--config.holes.train={empty}"), f"{empty}"),
+        (("train.py", QUICK, "--config.vgg16.weights=README.md", "--config.vgg16.width=64"), "README.md: not a"),
         (("evaluate.py",), "no workdir"),
         (("evaluate.py", f"--workdir={empty}"), "holds no checkpoint"),
     ]

@@ -68,8 +68,8 @@ def _hole_drawer(config: Config) -> Callable[[str], Holes]:
             keys = jax.random.split(stroke_key, n)
             return jax.vmap(hole_generator.draw, (0, None, 0))(keys, (size, size), count / size**2)
     else:
-        bank, sample_files = hole_sources.sampler(config.holes.test, config.holes, size)
-        sample = jax.jit(lambda key: sample_files(bank, key, n))
+        hiding = hole_sources.sampler(config.holes.test, config.holes, size)
+        sample = jax.jit(lambda key: hiding.sample(hiding.bank, key, n))
 
     seed = jax.random.key(config.evaluation.seed)
     return lambda name: np.asarray(sample(jax.random.fold_in(seed, zlib.crc32(name.encode()))))[..., 0] == 0

@@ -32,6 +32,9 @@ class Model(Protocol):
     def __init__(self, config: Config, phase: str = "train") -> None:
         """`phase` is a key of `config.phases`."""
 
+    def prepare(self) -> None:
+        """Reads what only training needs, such as the weights of a feature extractor. Raises InputError."""
+
     def init(self, key: Array, batch: Batch) -> tuple[ByPlayer, ByPlayer]:
         """Fresh (params, stats)."""
 

@@ -90,8 +90,10 @@ class MAI:
     @cached_property
     def vgg16_params(self) -> dict[str, Any]:
         """Weights of the feature extractor: read for training only, never trained, not part of a checkpoint."""
-        with jax.ensure_compile_time_eval():  # first asked for while a step is traced
-            return vgg16.from_config(self.config.vgg16)
+        return vgg16.from_config(self.config.vgg16)
+
+    def prepare(self) -> None:
+        _ = self.vgg16_params
 
     def init(self, key: Array, batch: Batch) -> tuple[ByPlayer, ByPlayer]:
         generator_key, discriminator_key = jax.random.split(key)

@@ -69,7 +69,7 @@ def load(path: str | Path) -> dict[str, Any]:
                 out = 64 * multiple
                 kernel = _tensor(tensors, path, f"features.{position}.weight", (out, channels, 3, 3))
                 bias = _tensor(tensors, path, f"features.{position}.bias", (out,))
-                params[name] = {"kernel": jnp.asarray(kernel.transpose(2, 3, 1, 0)), "bias": jnp.asarray(bias)}
+                params[name] = {"kernel": kernel.transpose(2, 3, 1, 0), "bias": bias}
                 channels = out
     except SafetensorError as error:
         raise InputError(f"{path}: not a readable .safetensors file ({error}); fetch it again") from error
@@ -110,7 +110,7 @@ def random_params(seed: int, width: int = 64) -> dict[str, Any]:
     for name, (_, multiple) in LAYERS.items():
         shape = (3, 3, channels, width * multiple)
         kernel = rng.standard_normal(shape, np.float32) * np.sqrt(2 / (9 * channels), dtype=np.float32)
-        params[name] = {"kernel": jnp.asarray(kernel), "bias": jnp.zeros(shape[-1])}
+        params[name] = {"kernel": kernel, "bias": np.zeros(shape[-1], np.float32)}
         channels = shape[-1]
     return params
 

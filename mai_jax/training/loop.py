@@ -44,9 +44,12 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
     """
     mesh = data_mesh()
     _check(config, mesh)
-    source = sources.open_source(config.data, "train")
     model = MODELS[config.method](config)
+    # All that the user gave is read before the first file is written.
+    model.prepare()
+    source = sources.open_source(config.data, "train")
     pictures = Pictures(config, model)
+    hiding = holes.sampler(config.holes.train, config.holes, config.image_size)
     state = _start(model, config, workdir, mesh)
     step = int(state.step)
     _describe(config, workdir, state)
@@ -57,7 +60,7 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
         contextlib.closing(pipeline.train_batches(source, config, start=step)) as images,
     ):
         try:
-            _run(config, mesh, state, images, interrupt, writer, logbook, pictures)
+            _run(config, mesh, state, images, hiding, interrupt, writer, logbook, pictures)
         except Diverged as error:
             writer.wait()
             good = checkpoint.steps(workdir)
@@ -68,19 +71,18 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
 
 
 def _run(
-    config: Config, mesh: Mesh, state: State, images: Images,
+    config: Config, mesh: Mesh, state: State, images: Images, hiding: holes.Hiding,
     interrupt: Interrupt, writer: checkpoint.Writer, logbook: Logbook, pictures: Pictures,
 ) -> None:  # fmt: skip
     """All steps that are left. Ends between two steps, with the state saved, when a signal comes."""
-    bank, sample_holes = holes.sampler(config.holes.train, config.holes, config.image_size)
-    bank = jax.device_put(bank, NamedSharding(mesh, PartitionSpec()))
+    bank = jax.device_put(hiding.bank, NamedSharding(mesh, PartitionSpec()))
     progress = Progress(config, logbook)
     step = saved = int(state.step)
     ends = itertools.accumulate(phase.steps for phase in config.phases.values())
     for phase, end in zip(config.phases, ends, strict=True):
         if step >= end:
             continue
-        train_step = compile_step(MODELS[config.method](config, phase), config, sample_holes, mesh)
+        train_step = compile_step(MODELS[config.method](config, phase), config, hiding.sample, mesh)
         log.info("%s: steps %d to %d; compiling", phase, step + 1, end)
         while step < end and not interrupt.received:
             state, logs = train_step(state, _next(images, mesh, progress), bank)

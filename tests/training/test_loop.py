@@ -117,7 +117,7 @@ def test_another_config_in_the_same_workdir_is_refused(start, uninterrupted):
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert output.splitlines()[-1].startswith("error: ")
-    assert "config.losses.style: 120.0 -> 100.0" in output and "log_every" not in output
+    assert "config.losses.style: 0.1 -> 100.0" in output and "log_every" not in output
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(start, tmp_path):
