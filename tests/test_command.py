@@ -16,7 +16,7 @@ QUICK = "--config=configs/quickstart.py"
 def run(script: str, *flags: str, devices: int = 1) -> subprocess.CompletedProcess:
     env = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     return subprocess.run([sys.executable, script, *flags], cwd=ROOT, env=env, capture_output=True, text=True,
-                          timeout=120, check=False)
+                          timeout=600, check=False)
 
 
 def photographs(folder: Path, n: int = 3, size: int = 40) -> Path:

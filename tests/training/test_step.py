@@ -57,37 +57,39 @@ def before():
     return state_lib.create(MAI(config()), config())
 
 
-def test_both_players_move_and_the_step_counts(before):
-    after, logs = run(1, 1)
+@pytest.fixture(scope="module")
+def after_and_logs():
+    return run(1, 1)
+
+
+def test_both_players_move_and_the_step_counts(before, after_and_logs):
+    after, logs = after_and_logs
     assert after.step == 1
     for player in MAI.players:
-        moved = [(a != b).any() for a, b in zip(*map(jax.tree.leaves, (before.params[player], after.params[player])),
-                                                strict=True)]
-        assert all(moved), player
+        old, new = jax.tree.leaves(before.params[player]), jax.tree.leaves(after.params[player])
+        assert all((a != b).any() for a, b in zip(old, new, strict=True)), player
     assert {"generator/hole", "generator/style", "discriminator/adversarial", "hole_ratio"} <= logs[0].keys()
 
 
-def test_each_player_moves_along_its_own_gradient_alone(before):
+def test_each_player_moves_along_its_own_gradient_alone(before, after_and_logs):
     """Each player moves by Adam along the gradient of its own loss at the old parameters, and no gradient leaks."""
-    both, _ = run(1, 1)
+    after, _ = after_and_logs
     model = MAI(config())
-    batch_key = jax.random.split(jax.random.fold_in(before.key, 0), 3)[0]
+    key = jax.random.split(jax.random.fold_in(before.key, 0), 3)[0]
     image = jnp.asarray(photographs(0)).astype(float) / 255
-    batch = Batch(image, scatter((), batch_key, 8))
+    batch = Batch(image, scatter((), key, 8))
 
-    @jax.jit
-    def total_of_both(params):
-        g, aux = model.loss("generator", params, before.stats, batch, {}, batch_key)
+    def total(params, player):
+        generator, aux = model.loss("generator", params, before.stats, batch, {}, key)
         outputs = jax.lax.stop_gradient(aux.outputs)
-        d, _ = model.loss("discriminator", params, before.stats, batch, outputs, batch_key)
-        return g, d
+        discriminator, _ = model.loss("discriminator", params, before.stats, batch, outputs, key)
+        return {"generator": generator, "discriminator": discriminator}[player]
 
-    generator_from_d = jax.jit(jax.grad(lambda p: total_of_both(p)[1]))(before.params)["generator"]
-    assert all((leaf == 0).all() for leaf in jax.tree.leaves(generator_from_d))
+    gradients = jax.jit(lambda params: {player: jax.grad(total)(params, player) for player in MAI.players})(before.params)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradients["discriminator"]["generator"]))
     tx = state_lib.optimiser(config())
-    for player, which in (("generator", 0), ("discriminator", 1)):
-        gradient = jax.jit(jax.grad(lambda p, which=which: total_of_both(p)[which]))(before.params)[player]
-        updates, _ = tx.update(gradient, before.opt[player])
+    for player in MAI.players:
+        updates, _ = tx.update(gradients[player][player], before.opt[player])
         expected = jax.tree.map(lambda p, u: p + u, before.params[player], updates)
-        for a, b in zip(*map(jax.tree.leaves, (expected, both.params[player])), strict=True):
+        for a, b in zip(*map(jax.tree.leaves, (expected, after.params[player])), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
