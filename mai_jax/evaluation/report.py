@@ -1,56 +1,112 @@
-"""What an evaluation leaves behind: a record per photograph and hole, the table by ratio bin, and a picture."""
+"""What an evaluation leaves behind: records, the result with its stamp, the tables, a picture, a page."""
 
-import dataclasses
+import hashlib
 import io
 import json
 import logging
 import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mai_jax.data import sources
-from mai_jax.evaluation import table4
-from mai_jax.evaluation.runner import Example, evaluate
+from mai_jax.evaluation import fid, html_report, runner, table4
+from mai_jax.evaluation.classical import Fill
+from mai_jax.evaluation.runner import Judge, Record
+from mai_jax.evaluation.subject import Subject
 from mai_jax.files import write_whole
-from mai_jax.inference import Inpainter
-from mai_jax.types import Batch
+from mai_jax.types import Batch, InputError
 from mai_jax.visualize import show_hole, side_by_side
 
 log = logging.getLogger(__name__)
 
 ROWS = 6  # of the picture
+RECORDS, RESULT = "records.jsonl", "result.json"
+PLACE = ("id", "hole", "pair", "hole_ratio")  # what a record says of its pair
 
 
-def write(workdir: Path, *, step: int | None = None, data: str | None = None) -> None:
-    """Evaluates a checkpoint of `workdir`; writes records.jsonl, table4.md, evaluation.png there; says the table.
+def write(
+    subject: Subject, output: Path, protocol: str, judge: Judge, rows: Mapping[str, Fill],
+    against: Sequence[Path] = (), *, fid_params: dict[str, Any] | None = None, with_page: bool = False,
+) -> None:  # fmt: skip
+    """Measures `subject` and writes it down in `output`; says the table.
 
-    `data` names other test photographs than those of the run. Raises InputError; nothing is written before the end.
+    `rows` are methods that fill the same holes, `against` folders of earlier evaluations on the same pairs.
+    `fid_params` (`inception.load`) asks for FID, `with_page` for the HTML report.
+    Raises InputError; nothing is written before the end, and the same evaluation writes the same bytes.
     """
-    inpainter = Inpainter.from_checkpoint(workdir, step)
-    config = inpainter.config
-    chosen = config.data if data is None else dataclasses.replace(config.data, test=data)
-    source = sources.open_source(chosen, "test")
-    log.info("%s, step %d, on %s", workdir, inpainter.step, source)
+    earlier = [_earlier(folder) for folder in against]
+    names = [subject.name, *rows, *(result["method"] for _, result, _ in earlier)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"{twice.pop()!r} would be the name of two methods in one table; give --name=ANOTHER")
+    records = runner.measure(subject.pairs, judge, subject.paint, rows, subject.batch_size)
+    for evaluation in earlier:
+        _join(records, *evaluation)
+    result = {"method": subject.name, "protocol": protocol, "about": judge.protocol.about, "pairs": len(records),
+              "pairs_sha256": _digest(records), "edges": subject.edges, **subject.stamp}
+    if fid_params is not None:
+        result["fid"] = _fid(subject, judge, fid_params)
 
-    records, shown = [], []
-    holes = len(source) * (len(config.evaluation.edges) - 1)
-    rows = set(np.linspace(0, holes - 1, min(ROWS, holes)).round().astype(int))
-    for i, example in enumerate(evaluate(inpainter, source)):
-        records.append(example.record)
-        if i in rows:
-            shown.append(example)
-
-    table = table4.table(records, config.evaluation.edges, config.method.upper())
+    table = table4.table(records, subject.edges, subject.name)
     files = {
-        "evaluation.png": _picture(shown),
+        "evaluation.png": _picture(subject, judge, records),
         "table4.md": table4.markdown(table).encode(),
-        "records.jsonl": "".join(json.dumps(_strict(record)) + "\n" for record in records).encode(),
+        "table4.tex": table4.latex(table).encode(),
+        RESULT: json.dumps(_strict(result), indent=2).encode() + b"\n",
+        RECORDS: "".join(json.dumps(_strict(record)) + "\n" for record in records).encode(),
     }
+    if with_page:
+        files["report.html"] = _page(subject, judge, result, records).encode()
+    output.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        write_whole(workdir / name, content)
-    log.info("\n%s\nwritten to %s: %s", table4.text(table), workdir, ", ".join(files))
+        write_whole(output / name, content)
+    log.info("\n%s\nwritten to %s: %s", table4.text(table), output, ", ".join(files))
+
+
+def _earlier(folder: Path) -> tuple[Path, dict[str, Any], list[Record]]:
+    """The folder, result and records of an earlier evaluation."""
+    try:
+        result = json.loads((folder / RESULT).read_bytes())
+        records = [json.loads(line) for line in (folder / RECORDS).read_bytes().splitlines()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: holds no evaluation ({error}); name a folder that evaluate.py wrote") from error
+    return folder, result, records
+
+
+def _join(records: list[Record], folder: Path, result: dict[str, Any], others: list[Record]) -> None:
+    """Adds the numbers of an earlier evaluation, which must be on the same pairs, under its method's name."""
+    if result["pairs_sha256"] != _digest(records):
+        raise InputError(f"{folder}: was measured on other photographs or holes; evaluate both on the same ones")
+    for record, other in zip(records, others, strict=True):
+        record[result["method"]] = {key: value for key, value in other.items()
+                                    if key not in PLACE and not isinstance(value, dict)}
+
+
+def _digest(records: list[Record]) -> str:
+    return hashlib.sha256("".join(f"{r['id']}\0{r['hole']}\0{r['pair']}\n" for r in records).encode()).hexdigest()
+
+
+def _fid(subject: Subject, judge: Judge, params: dict[str, Any]) -> float:
+    """FID between all painted photographs and the truths, each truth counted once."""
+    painted = runner.completed(subject.pairs, judge.protocol, subject.paint, subject.batch_size)
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "mai_jax"
+    truths = fid.cached_statistics(cache, params, _Truths(subject))
+    return fid.distance(fid.statistics(params, painted), truths)
+
+
+class _Truths:
+    """The photographs of a subject in batches, as often as asked for."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
+    def __iter__(self) -> Iterator[runner.Truths]:
+        seen = set()
+        once = (pair for pair in self._subject.pairs if pair.id not in seen and not seen.add(pair.id))
+        for batch in runner.batches(once, self._subject.batch_size):
+            yield np.stack([pair.truth for pair in batch])
 
 
 def _strict(value: Any) -> Any:
@@ -60,12 +116,38 @@ def _strict(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _picture(examples: list[Example]) -> bytes:
-    image = np.stack([e.image for e in examples]).astype(np.float32) / 255
-    known = 1 - np.stack([e.hole[..., None] for e in examples]).astype(np.float32)
-    painted = np.stack([e.painted for e in examples]).astype(np.float32) / 255
-    columns = {"input": np.asarray(show_hole(Batch(image, known))), "result": painted, "truth": image}
-    captions = [f"{e.record['id']}\n{e.record['hole_ratio']:.0%} hole\n{e.record['psnr']:.2f} dB" for e in examples]
+def _picture(subject: Subject, judge: Judge, records: list[Record]) -> bytes:
+    """Pairs at even distances in the list: input, result, truth."""
+    wanted = np.linspace(0, len(records) - 1, min(ROWS, len(records))).round().astype(int)
+    pairs = [subject.pairs[int(i)] for i in wanted]
+    shape = pairs[0].truth.shape
+    chosen = [(pair, records[i]) for pair, i in zip(pairs, wanted, strict=True) if pair.truth.shape == shape]
+    pairs = [pair for pair, _ in chosen]
+    (painted,) = runner.completed(pairs, judge.protocol, subject.paint, len(pairs))
+    truth = np.stack([pair.truth for pair in pairs]).astype(np.float32) / 255
+    known = 1 - np.stack([pair.hole[..., None] for pair in pairs]).astype(np.float32)
+    columns = {"input": np.asarray(show_hole(Batch(truth, known))),
+               "result": painted.astype(np.float32) / 255, "truth": truth}
+    captions = [f"{pair.id}\n{record['hole_ratio']:.0%} hole" + _decibels(record) for pair, record in chosen]
     png = io.BytesIO()
     side_by_side(columns, captions).save(png, "png")
     return png.getvalue()
+
+
+def _page(subject: Subject, judge: Judge, result: dict[str, Any], records: list[Record]) -> str:
+    ranks, cases = html_report.choose_cases(records, subject.edges), []
+    for i, record in enumerate(records):
+        if rank := ranks.get(html_report.key(record)):
+            pair = subject.pairs[i]
+            (painted,) = next(runner.completed([pair], judge.protocol, subject.paint, 1))
+            given = np.where(pair.hole[..., None], np.uint8(255), pair.truth)
+            cases.append(html_report.Case(rank, record, given, painted, pair.truth))
+    stamp = {name: str(value) for name, value in result.items() if name not in ("method", "protocol", "about", "edges")}
+    return html_report.page(html_report.Report(
+        title=f"{subject.name}, {subject.dataset}", method=subject.name, dataset=subject.dataset,
+        protocol=result["protocol"], edges=subject.edges, records=records, cases=cases, stamp=stamp,
+        definitions=judge.protocol.about))
+
+
+def _decibels(record: Record) -> str:
+    return f"\n{record['psnr']:.2f} dB" if "psnr" in record else ""

@@ -1,86 +1,135 @@
-"""Measures a checkpoint: paint, complete, round to uint8, compare; one record per photograph and hole."""
+"""Measures pairs, batch by batch, over all devices and processes: one record per photograph and hole."""
 
-import itertools
-import zlib
-from collections.abc import Callable, Iterator
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, UInt8
 from tqdm import tqdm
 
-from mai_jax.config import Config
-from mai_jax.data import hole_generator, pipeline, sources
-from mai_jax.data import holes as hole_sources
-from mai_jax.data.holes import DRAWN
-from mai_jax.evaluation import mean_colour, metrics, ratio_bins
-from mai_jax.inference import Inpainter
-from mai_jax.types import Batch
-from mai_jax.visualize import to_uint8
+from mai_jax.evaluation import lpips
+from mai_jax.evaluation.classical import Fill, fill_many
+from mai_jax.evaluation.pairs import Pair, Pairs
+from mai_jax.evaluation.protocols import Protocol
 
-Images = UInt8[np.ndarray, "b h w 3"]
+Record = dict[str, Any]
+Truths = UInt8[np.ndarray, "b h w 3"]
 Holes = Bool[np.ndarray, "b h w"]
+Painted = Truths | Float[np.ndarray | Array, "b h w 3"]
+Paint = Callable[[Truths, Holes], Painted]  # a network: what it painted, not yet completed
+Split = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+DIGITS = 6  # decimals of a record: where machines still agree, and more than a table shows
 
 
-class Example(NamedTuple):
-    """A photograph, a hole in it, what was painted, and the record of how good that is.
+class Judge(NamedTuple):
+    """A protocol, and if wanted the parameters of LPIPS (`lpips.load`)."""
 
-    The record holds `id`, `hole_ratio`, `psnr`, `ssim`, `l1` of the whole completed photograph, and the same three
-    under "mean_colour" for a hole filled with the mean of the known pixels.
+    protocol: Protocol
+    lpips: dict[str, Any] | None = None
+
+
+def measure(
+    pairs: Pairs, judge: Judge, paint: Paint | None, rows: Mapping[str, Fill], batch_size: int,
+    devices: list[jax.Device] | None = None,
+) -> list[Record]:  # fmt: skip
+    """The record of every pair, in their order: `id`, `hole`, `pair` (a digest of the pixels), `hole_ratio`, the
+    judge's metrics, and under the name of each of `rows` the same metrics of what that method fills in.
+
+    Pairs that come painted are measured as they are, `paint` paints the others. Each process measures its share and
+    gets all records; how many devices and processes there are changes none of them.
     """
-
-    image: UInt8[np.ndarray, "h w 3"]
-    hole: Bool[np.ndarray, "h w"]
-    painted: UInt8[np.ndarray, "h w 3"]
-    record: dict[str, Any]
-
-
-def evaluate(inpainter: Inpainter, source: sources.Source) -> Iterator[Example]:
-    """Every photograph of the source with as many holes as there are ratio bins.
-
-    Drawn holes fall one into each bin, mask files where they may; which ones depends on the config and the
-    photograph's id only. Images of the batch are one photograph with its holes, so memory does not grow with the set.
-    """
-    size = inpainter.config.image_size
-    holes_of = _hole_drawer(inpainter.config)
-    for name, image in tqdm(pipeline.test_images(source, size), total=len(source), desc="evaluating"):
-        holes = holes_of(name)
-        images = np.stack([image] * len(holes))
-        painted = inpainter.batch(images, holes)
-        own, floor = _measure(painted, images), _measure(_fill_mean_colour(images, holes), images)
-        for i, hole in enumerate(holes):
-            record = {"id": name, "hole_ratio": float(hole.mean()), **own[i], "mean_colour": floor[i]}
-            yield Example(image, hole, painted[i], record)
+    devices = jax.local_devices() if devices is None else devices
+    size = batch_size * len(devices)  # `batch_size` on each, so that each runs the same program however many there are
+    split = _split_over(devices)
+    share = range(jax.process_index(), len(pairs), jax.process_count())
+    records: list[Record] = []
+    with tqdm(total=len(share), desc="evaluating", unit="hole") as bar:
+        for batch in batches(map(pairs.__getitem__, share), size):
+            truth, hole, painted = _stack(batch, size, paint)
+            own = _judge(judge, painted, truth, hole, split)
+            others = {name: _judge(judge, fill_many(fill, truth, hole), truth, hole, split)
+                      for name, fill in rows.items()}
+            for i, pair in enumerate(batch):
+                which = {"id": pair.id, "hole": pair.hole_id, "pair": pair.digest}
+                record = which | {"hole_ratio": float(pair.hole.mean())}
+                records.append(record | own[i] | {name: found[i] for name, found in others.items()})
+            bar.update(len(batch))
+    return _gather(records)
 
 
-def _hole_drawer(config: Config) -> Callable[[str], Holes]:
-    """From a photograph's id to its holes."""
-    size, edges = config.image_size, config.evaluation.edges
-    n = len(edges) - 1
-    if config.holes.test == DRAWN:
-        counts = np.array([ratio_bins.counts_in_bin(lo, hi, size**2) for lo, hi in itertools.pairwise(edges)])
-
-        @jax.jit
-        def sample(key: Array) -> Float[Array, "b h w 1"]:
-            count_key, stroke_key = jax.random.split(key)
-            count = jax.random.randint(count_key, (n,), counts[:, 0], counts[:, 1] + 1)
-            keys = jax.random.split(stroke_key, n)
-            return jax.vmap(hole_generator.draw, (0, None, 0))(keys, (size, size), count / size**2)
-    else:
-        hiding = hole_sources.sampler(config.holes.test, config.holes, size)
-        sample = jax.jit(lambda key: hiding.sample(hiding.bank, key, n))
-
-    seed = jax.random.key(config.evaluation.seed)
-    return lambda name: np.asarray(sample(jax.random.fold_in(seed, zlib.crc32(name.encode()))))[..., 0] == 0
+def completed(pairs: Iterable[Pair], protocol: Protocol, paint: Paint | None, batch_size: int) -> Iterator[Truths]:
+    """Batches of what the protocol holds against the truths, in the order of the pairs."""
+    for batch in batches(pairs, batch_size):
+        truth, hole, painted = _stack(batch, batch_size, paint)
+        yield np.asarray(protocol.compared(painted, truth, hole))[: len(batch)]
 
 
-def _fill_mean_colour(images: Images, holes: Holes) -> Images:
-    batch = Batch(images.astype(np.float32) / 255, 1 - holes[..., None].astype(np.float32))
-    return np.where(holes[..., None], to_uint8(np.asarray(mean_colour.fill(batch))), images)
+def batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
+    """Up to `size` neighbours of one shape."""
+    batch: list[Pair] = []
+    for pair in pairs:
+        if batch and (len(batch) == size or pair.truth.shape != batch[0].truth.shape):
+            yield batch
+            batch = []
+        batch.append(pair)
+    if batch:
+        yield batch
 
 
-def _measure(painted: Images, truth: Images) -> list[dict[str, float]]:
-    a, b = painted.astype(np.float32) / 255, truth.astype(np.float32) / 255
-    columns = {"psnr": metrics.psnr(a, b), "ssim": metrics.ssim(a, b), "l1": metrics.l1(a, b)}
-    return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(a))]
+def _stack(batch: list[Pair], size: int, paint: Paint | None) -> tuple[Truths, Holes, Painted]:
+    """Truth, hole and what was painted. The last pair fills the batch up, so that every batch has one shape."""
+    full = batch + [batch[-1]] * (size - len(batch))
+    truth, hole = np.stack([pair.truth for pair in full]), np.stack([pair.hole for pair in full])
+    if batch[0].painted is None:
+        return truth, hole, paint(truth, hole)
+    return truth, hole, np.stack([pair.painted for pair in full])
+
+
+def _judge(judge: Judge, painted: Painted, truth: Truths, hole: Holes, split: Split) -> list[dict[str, float]]:
+    columns = split(judge.protocol.measure)(painted, truth, hole)
+    if judge.lpips is not None:
+        seen = judge.protocol.compared(painted, truth, hole)
+        both = (image.astype(np.float32) / 255 for image in (seen, truth))
+        columns["lpips"] = split(lpips.distance)(*both, shared=judge.lpips)
+    columns = {name: np.asarray(column).astype(float).round(DIGITS).tolist() for name, column in columns.items()}
+    # Without a hole there is nothing to say of its inside.
+    return [{name: column[i] for name, column in columns.items() if hole[i].any() or not name.startswith("hole_")}
+            for i in range(len(truth))]
+
+
+def _split_over(devices: list[jax.Device]) -> Split:
+    """Makes a function of batches run on all devices, each on its part of the batch; `shared` comes first and whole."""
+    mesh, parts, whole = Mesh(np.array(devices), ("data",)), PartitionSpec("data"), PartitionSpec()
+
+    @functools.cache
+    def split(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(shared: Any, batches: tuple[Array, ...]) -> Any:
+            return function(*batches) if shared is None else function(shared, *batches)
+
+        mapped = jax.jit(jax.shard_map(
+            call, mesh=mesh, in_specs=(whole, parts), out_specs=parts, check_vma=False))
+
+        def run(*batches: Any, shared: Any = None) -> Any:
+            return mapped(jax.device_put(shared, NamedSharding(mesh, whole)),
+                          jax.device_put(batches, NamedSharding(mesh, parts)))
+
+        return run
+
+    return split
+
+
+def _gather(mine: list[Record]) -> list[Record]:
+    """The records of all processes in the order of the pairs, which were dealt out in turn."""
+    if jax.process_count() == 1:
+        return mine
+    text = np.frombuffer(json.dumps(mine).encode(), np.uint8)
+    lengths = multihost_utils.process_allgather(np.array(text.size))
+    texts = multihost_utils.process_allgather(np.pad(text, (0, lengths.max() - text.size)))
+    shares = [json.loads(bytes(text[:length])) for text, length in zip(texts, lengths, strict=True)]
+    return [shares[i % len(shares)][i // len(shares)] for i in range(sum(map(len, shares)))]

@@ -1,13 +1,18 @@
 """PSNR, SSIM and l1 against scikit-image and NumPy, and the laws that they obey."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import correlate1d
 from skimage import data
+from skimage.color import rgb2gray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from mai_jax.evaluation import metrics
+from mai_jax.types import InputError
 
 
 def photographs():
@@ -28,11 +33,40 @@ def flat():
     return images
 
 
+def similarity(a, b, **how):
+    return [structural_similarity(x, y, data_range=1, channel_axis=-1, **how) for x, y in zip(a, b, strict=True)]
+
+
+def padded_similarity(a, b):
+    """The formula of the article, with zeros around the image."""
+    weights = np.exp(-np.arange(-5, 6) ** 2 / (2 * 1.5**2))
+
+    def mean(x):
+        down = correlate1d(x, weights / weights.sum(), axis=1, mode="constant")
+        return correlate1d(down, weights / weights.sum(), axis=2, mode="constant")
+
+    var_a, var_b, cov = mean(a * a) - mean(a) ** 2, mean(b * b) - mean(b) ** 2, mean(a * b) - mean(a) * mean(b)
+    top = (2 * mean(a) * mean(b) + 0.01**2) * (2 * cov + 0.03**2)
+    return (top / ((mean(a) ** 2 + mean(b) ** 2 + 0.01**2) * (var_a + var_b + 0.03**2))).mean(axis=(1, 2, 3))
+
+
 def reference(a, b):
     psnr = [peak_signal_noise_ratio(x, y, data_range=1) for x, y in zip(a, b, strict=True)]
-    ssim = [structural_similarity(x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1,
-                                  channel_axis=-1) for x, y in zip(a, b, strict=True)]
-    return {"psnr": psnr, "ssim": ssim, "l1": np.abs(a - b).mean(axis=(1, 2, 3))}
+    return {
+        "psnr": psnr,
+        "l1": np.abs(a - b).mean(axis=(1, 2, 3)),
+        "relative_l1": np.abs(a - b).sum(axis=(1, 2, 3)) / (a + b).sum(axis=(1, 2, 3)),
+        "ssim": similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False),
+        "ssim_padded": padded_similarity(a, b),
+        "ssim_7": similarity(a, b),
+        "ssim_51": similarity(a, b, win_size=51),
+    }
+
+
+def metric_of(name):
+    if name in ("ssim_7", "ssim_51"):
+        return partial(metrics.ssim_uniform, size=int(name.removeprefix("ssim_")))
+    return getattr(metrics, name)
 
 
 @pytest.mark.parametrize("draw", [photographs, flat])
@@ -40,7 +74,7 @@ def test_agrees_with_scikit_image(draw, x64):
     a = draw()
     b = noisy(a, 0.05)
     for name, expected in reference(a, b).items():
-        got = getattr(metrics, name)(jnp.asarray(a), jnp.asarray(b))
+        got = metric_of(name)(jnp.asarray(a), jnp.asarray(b))
         assert got.dtype == jnp.float64
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10)
 
@@ -51,25 +85,27 @@ def test_float32_is_as_good(draw, strength):
     a = draw()
     b = noisy(a, strength)
     for name, expected in reference(a, b).items():
-        got = getattr(metrics, name)(np.float32(a), np.float32(b))
+        got = metric_of(name)(np.float32(a), np.float32(b))
         assert got.dtype == jnp.float32
-        # Four decimals of SSIM are printed. Without centring, the flat images miss by 1e-5.
-        np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5 if name == "psnr" else 2e-6)
+        # Four decimals of SSIM are printed. Without centring the flat images miss by 1e-5, with 51 by 2e-4.
+        tolerance = {"psnr": 2e-5, "ssim_7": 1e-5, "ssim_51": 1e-5}.get(name, 2e-6)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
 
 
 def test_an_image_is_like_itself():
     a = np.float32(photographs())
-    assert np.all(metrics.psnr(a, a) == np.inf)
-    assert np.all(metrics.ssim(a, a) == 1)
-    assert np.all(metrics.l1(a, a) == 0)
+    best = {"psnr": np.inf, "l1": 0, "relative_l1": 0, "ssim": 1, "ssim_padded": 1, "ssim_7": 1, "ssim_51": 1}
+    for name, value in best.items():
+        assert np.all(metric_of(name)(a, a) == value)
+    assert np.all(metrics.relative_l1(0 * a, 0 * a) == 0)
 
 
-@pytest.mark.parametrize("name", ["psnr", "ssim", "l1"])
+@pytest.mark.parametrize("name", ["psnr", "l1", "relative_l1", "ssim", "ssim_padded", "ssim_7", "ssim_51"])
 def test_symmetric_monotone_and_per_image(name):
-    metric = getattr(metrics, name)
+    metric = metric_of(name)
     a = np.float32(photographs())
     rising = [np.asarray(metric(a, np.float32(noisy(a, strength)))) for strength in (0.01, 0.03, 0.1, 0.3)]
-    sign = 1 if name == "l1" else -1
+    sign = 1 if name.endswith("l1") else -1
     assert np.all(sign * np.diff(rising, axis=0) > 0)
 
     b = np.float32(noisy(a, 0.1))
@@ -88,7 +124,29 @@ def test_half_precision_is_widened_first(dtype):
         assert np.array_equal(got, metric(a.astype(jnp.float32), b.astype(jnp.float32)))
 
 
+def test_the_hole_alone(x64):
+    a = photographs()
+    b = noisy(a, 0.05)
+    hole = np.random.default_rng(0).random(a.shape[:3]) < np.reshape([0.02, 0.3, 0.9, 1], (4, 1, 1))
+    inside = [(x[where], y[where]) for x, y, where in zip(a, b, hole, strict=True)]
+    psnr = [peak_signal_noise_ratio(x, y, data_range=1) for x, y in inside]
+    np.testing.assert_allclose(metrics.hole_psnr(a, b, hole), psnr, rtol=1e-12)
+    np.testing.assert_allclose(metrics.hole_l1(a, b, hole), [np.abs(x - y).mean() for x, y in inside], rtol=1e-12)
+    assert np.all(metrics.hole_psnr(a, b, 0 * hole > 0) == np.inf) and np.all(metrics.hole_l1(a, b, 0 * hole > 0) == 0)
+
+
+def test_padding_gives_small_images_room(x64):
+    a = photographs()[:, :6, :20]
+    b = noisy(a, 0.05)
+    np.testing.assert_allclose(metrics.ssim_padded(a, b), padded_similarity(a, b), rtol=0, atol=1e-10)
+
+
+def test_grey_is_that_of_scikit_image(x64):
+    a = photographs()
+    np.testing.assert_allclose(metrics.grey(a)[..., 0], rgb2gray(a), rtol=0, atol=1e-12)
+
+
 def test_ssim_needs_room_for_its_window():
     assert metrics.ssim(np.zeros((1, 11, 11, 3), np.float32), np.zeros((1, 11, 11, 3), np.float32)) == 1
-    with pytest.raises(ValueError, match="at least 11 x 11 pixels, these have 20 x 10"):
+    with pytest.raises(InputError, match="at least 11 x 11, these have 20 x 10"):
         metrics.ssim(np.zeros((1, 20, 10, 3), np.float32), np.zeros((1, 20, 10, 3), np.float32))

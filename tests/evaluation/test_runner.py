@@ -1,4 +1,4 @@
-"""A checkpoint is measured end to end: records, table and picture; what is given stays; twice gives the same bytes."""
+"""A checkpoint, or another program's files, measured end to end: records, result, table and picture."""
 
 import json
 
@@ -10,13 +10,19 @@ from PIL import Image
 from mai_jax import checkpoint
 from mai_jax import config as config_lib
 from mai_jax.config import VGG16, Config, Data, Discriminator, Generator, Phase
-from mai_jax.data import sources
-from mai_jax.evaluation import report
+from mai_jax.evaluation import benchmark_holes, report, runner, subject
+from mai_jax.evaluation.classical import METHODS
+from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.evaluation.ratio_bins import bin_of
-from mai_jax.evaluation.runner import evaluate
+from mai_jax.evaluation.runner import Judge
 from mai_jax.inference import Inpainter
 from mai_jax.models import MODELS
 from mai_jax.training import state as state_lib
+from mai_jax.types import InputError
+
+DEFAULT = Judge(PROTOCOLS["default"])
+FLOOR = {"mean_colour": METHODS["mean_colour"]}
+FILES = ("records.jsonl", "result.json", "table4.md", "evaluation.png")
 
 
 @pytest.fixture(scope="module")
@@ -40,33 +46,91 @@ def workdir(tmp_path_factory):
     return folder
 
 
-def test_every_photograph_has_one_hole_per_bin_and_keeps_what_is_given(workdir):
-    inpainter = Inpainter.from_checkpoint(workdir)
-    edges = inpainter.config.evaluation.edges
-    examples = list(evaluate(inpainter, sources.open_source(inpainter.config.data, "test")))
-    ids = [name for name in ("grey.png", "noise0.png", "noise1.png", "noise2.png") for _ in edges[1:]]
-    assert [e.record["id"] for e in examples] == ids
-    assert [bin_of(e.record["hole_ratio"], edges) for e in examples] == 4 * list(range(len(edges) - 1))
-    for e in examples:
-        np.testing.assert_array_equal(e.painted[~e.hole], e.image[~e.hole])
-        error = np.mean((e.painted / 255.0 - e.image / 255.0) ** 2)
-        assert e.record["psnr"] == pytest.approx(-10 * np.log10(error), abs=1e-4)
+@pytest.fixture(scope="module")
+def checkpointed(workdir):
+    return subject.checkpoint(workdir)
 
 
-def test_the_report_is_whole_strict_json_and_the_same_twice(workdir):
-    report.write(workdir)
-    files = ("records.jsonl", "table4.md", "evaluation.png")
-    first = {name: (workdir / name).read_bytes() for name in files}
-    report.write(workdir)
-    assert first == {name: (workdir / name).read_bytes() for name in files}
+@pytest.fixture(scope="module")
+def records(checkpointed):
+    return runner.measure(checkpointed.pairs, DEFAULT, checkpointed.paint, FLOOR, 4)
+
+
+def test_every_photograph_has_one_hole_per_bin(checkpointed, records):
+    edges = checkpointed.edges
+    assert [r["id"] for r in records] == [
+        name for name in ("grey.png", "noise0.png", "noise1.png", "noise2.png") for _ in edges[1:]]
+    assert [bin_of(r["hole_ratio"], edges) for r in records] == 4 * list(range(len(edges) - 1))
+    assert len({r["pair"] for r in records}) == len(records)
+
+
+def test_records_say_what_the_completed_pixels_say(checkpointed, records):
+    painted = np.concatenate(list(runner.completed(checkpointed.pairs, DEFAULT.protocol, checkpointed.paint, 5)))
+    for pair, pixels, record in zip(checkpointed.pairs, painted, records, strict=True):
+        np.testing.assert_array_equal(pixels[~pair.hole], pair.truth[~pair.hole])
+        error = np.mean((pixels / 255.0 - pair.truth / 255.0) ** 2)
+        assert record["psnr"] == pytest.approx(-10 * np.log10(error), abs=1e-4)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_number_of_devices_changes_no_record(workdir, records, number):
+    devices = jax.devices()[:number]
+    measured = subject.checkpoint(workdir, devices=devices)
+    assert runner.measure(measured.pairs, DEFAULT, measured.paint, FLOOR, 4, devices) == records
+
+
+def test_the_report_is_whole_strict_json_and_the_same_twice(checkpointed, tmp_path):
+    for place in ("a", "b"):
+        report.write(checkpointed, tmp_path / place, "default", DEFAULT, FLOOR)
+    for name in FILES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
     def refuse(constant):
         raise ValueError(constant)
 
-    records = [json.loads(line, parse_constant=refuse) for line in first["records.jsonl"].splitlines()]
-    assert records[0].keys() == {"id", "hole_ratio", "psnr", "ssim", "l1", "mean_colour"}
-    assert records[0]["mean_colour"] == {"psnr": "inf", "ssim": 1.0, "l1": 0.0}  # the grey one
-    assert "MAI" in first["table4.md"].decode() and "mean colour" in first["table4.md"].decode()
+    lines = (tmp_path / "a" / "records.jsonl").read_bytes().splitlines()
+    first = json.loads(lines[0], parse_constant=refuse)
+    assert {"id", "hole", "pair", "hole_ratio", "psnr", "ssim", "l1", "hole_psnr", "hole_l1"} <= first.keys()
+    assert (first["mean_colour"]["psnr"], first["mean_colour"]["ssim"]) == ("inf", 1)  # the grey one
+    result = json.loads((tmp_path / "a" / "result.json").read_bytes(), parse_constant=refuse)
+    assert result["protocol"] == "default" and result["step"] == 1 and result["pairs"] == len(lines)
+
+
+def test_files_of_another_program_give_the_same_records(checkpointed, records, tmp_path):
+    """Our own output, saved as PNG and measured from the folders, is measured the same; --against joins both."""
+    painted = np.concatenate(list(runner.completed(checkpointed.pairs, DEFAULT.protocol, checkpointed.paint, 8)))
+    for folder in ("pred", "truth", "masks"):
+        (tmp_path / folder).mkdir()
+    for i, (pair, pixels) in enumerate(zip(checkpointed.pairs, painted, strict=True)):
+        Image.fromarray(pixels).save(tmp_path / "pred" / f"{i:02}.png")
+        Image.fromarray(pair.truth).save(tmp_path / "truth" / f"{i:02}.PNG")
+        Image.fromarray(np.uint8(255) * pair.hole).save(tmp_path / "masks" / f"{i:02}.png")
+    given = subject.folders(*(str(tmp_path / name) for name in ("pred", "truth", "masks")), "hole")
+    found = runner.measure(given.pairs, DEFAULT, given.paint, FLOOR, 8)
+    for ours, theirs in zip(records, found, strict=True):
+        assert {**ours, "id": "", "hole": ""} == {**theirs, "id": "", "hole": ""}
+
+    report.write(given, tmp_path / "first", "default", DEFAULT, {})
+    report.write(given._replace(name="again"), tmp_path / "second", "default", DEFAULT, {}, [tmp_path / "first"])
+    joined = json.loads((tmp_path / "second" / "records.jsonl").read_text().splitlines()[0])
+    assert joined["pred"]["psnr"] == joined["psnr"]
+    with pytest.raises(InputError, match="other photographs or holes"):
+        report.write(checkpointed, tmp_path / "third", "default", DEFAULT, {}, [tmp_path / "first"])
+    assert not (tmp_path / "third").exists()
+
+
+def test_the_holes_of_a_benchmark_are_used_as_they_are(workdir, tmp_path):
+    edges = (0.1, 0.3, 0.5)
+    benchmark_holes.make(tmp_path / "holes", size=32, per_bin=2, seed=0, edges=edges)
+    measured = subject.checkpoint(workdir, holes=str(tmp_path / "holes"))
+    assert measured.edges == edges and len(measured.pairs) == 4 * 2 and len(measured.stamp["holes_sha256"]) == 64
+    for i, pair in enumerate(measured.pairs):
+        listed = np.asarray(Image.open(tmp_path / "holes" / f"{pair.hole_id}.png").convert("L")) > 127
+        np.testing.assert_array_equal(pair.hole, listed)
+        assert bin_of(pair.hole.mean(), edges) == i % 2
+    benchmark_holes.make(tmp_path / "large", size=64, per_bin=1, seed=0, edges=edges)
+    with pytest.raises(InputError, match="64 x 64 pixels and the run has 32"):
+        subject.checkpoint(workdir, holes=str(tmp_path / "large")).pairs[0]
 
 
 @pytest.mark.parametrize("size", [(32, 32), (45, 70), (16, 100)])
@@ -78,4 +142,3 @@ def test_the_inpainter_leaves_every_given_pixel_alone(workdir, size):
     assert painted.shape == image.shape and painted.dtype == np.uint8
     np.testing.assert_array_equal(painted[~hole], image[~hole])
     np.testing.assert_array_equal(image, before)
-    jax.clear_caches()

@@ -85,7 +85,11 @@ def test_each_player_moves_along_its_own_gradient_alone(before, after_and_logs):
         discriminator, _ = model.loss("discriminator", params, before.stats, batch, outputs, key)
         return {"generator": generator, "discriminator": discriminator}[player]
 
-    gradients = jax.jit(lambda params: {player: jax.grad(total)(params, player) for player in MAI.players})(before.params)
+    @jax.jit
+    def gradients_of(params):
+        return {player: jax.grad(total)(params, player) for player in MAI.players}
+
+    gradients = gradients_of(before.params)
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradients["discriminator"]["generator"]))
     tx = state_lib.optimiser(config())
     for player in MAI.players:

@@ -1,0 +1,282 @@
+"""An evaluation as one HTML file that people look at: table, paired differences, curves, pictures, definitions.
+
+The file needs nothing beside it and asks for nothing: style, script and pictures are in it, and a policy of its own
+forbids every request and every other script. Words from outside, such as the names of somebody's files, are escaped.
+"""
+
+import base64
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from mai_jax.evaluation import curves, table4
+from mai_jax.evaluation.ratio_bins import bin_of, label
+from mai_jax.evaluation.statistics import Paired
+from mai_jax.evaluation.table4 import METRICS, Metric, Record, Table
+
+Pixels = UInt8[np.ndarray, "h w 3"]
+Key = tuple[str, str]
+
+RANKS = ("best", "median", "worst")
+FORMULAS = {  # p = painted, t = truth
+    "psnr": "10 log₁₀(255² / mean of (p - t)²), in dB; ∞ where the two are identical.",
+    "ssim": "mean over windows of (2 μₚ μₜ + c₁)(2 σₚₜ + c₂) / ((μₚ² + μₜ² + c₁)(σₚ² + σₜ² + c₂)), with "
+            "c₁ = (0.01 · 255)² and c₂ = (0.03 · 255)². The protocol says which windows.",
+    "l1": "absolute differences |p - t| as a fraction. The protocol says of what.",
+    "hole_psnr": "PSNR over the pixels of the hole only.",
+    "hole_l1": "mean of |p - t| / 255 over the pixels of the hole only.",
+    "lpips": "squared distances of unit-length VGG-16 features, weighted as published, summed over five layers.",
+}  # fmt: skip
+READING = {
+    "Bins": "(lo, hi] by the share of pixels that are hole. “all” counts images outside every bin too. A dash: "
+            "no image, or an image without this number.",
+    "Intervals": "95 % bootstrap intervals of the mean over draws of photographs, each with all of its holes: how far "
+                 "other photographs of the kind would move the mean, not how far another training would.",
+    "Differences": "taken image by image, on the same hole, then averaged, so that easy and hard images cancel. A tie "
+                   "is half a win.",
+    "Pictures": "of the first, the middle and the last bin that has images: the best, the median and the worst by {}. "
+                "Shown without loss.",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """A picture to show: one of RANKS, its record, what was given (hole marked), what came out, what was true."""
+
+    rank: str
+    record: Record
+    input: Pixels
+    result: Pixels
+    truth: Pixels
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a page tells. `method` names the records' own; `stamp` says what the numbers can be traced to, by name;
+    `definitions` is the protocol in words, paragraphs apart by an empty line.
+    """
+
+    title: str
+    method: str
+    dataset: str
+    protocol: str
+    edges: Sequence[float]
+    records: Sequence[Record]
+    cases: Sequence[Case]
+    stamp: Mapping[str, str]
+    definitions: str
+
+
+def key(record: Record) -> Key:
+    """What tells a record from all others: the image's id, and the hole's or else its share."""
+    return str(record["id"]), str(record.get("hole", record["hole_ratio"]))
+
+
+def choose_cases(records: Sequence[Record], edges: Sequence[float]) -> dict[Key, str]:
+    """The records worth a picture, with their rank: up to three in each of the first, middle and last bin in use.
+
+    By bin, since over all of them the best would be the smallest hole and the worst the largest.
+    """
+    metric, chosen = _ranking(records), {}
+    bins = [group for group in table4.by_column(records, edges)[:-1] if group]
+    for i in sorted({0, len(bins) // 2, len(bins) - 1}) if bins else ():
+        ranked = sorted((record for record in bins[i] if table4.numbers([record], metric, None)),
+                        key=lambda record: (float(record[metric]), key(record)))
+        if ranked:
+            picked = {"worst": ranked[0], "best": ranked[-1], "median": ranked[len(ranked) // 2]}
+            chosen |= {key(picked[rank]): rank for rank in reversed(RANKS)}
+    return chosen
+
+
+def page(report: Report) -> str:
+    """The whole file. Raises InputError as `table4.table`."""
+    made = table4.table(report.records, report.edges, report.method)
+    sections = {
+        "Means": _means(made),
+        "Differences": _differences(report, made),
+        "Curves": _curves(report, made),
+        "Pictures": _pictures(report),
+        "Definitions": _definitions(report, made),
+    }
+    style, script = (Path(__file__).with_name(f"html_report.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    policy = (f"default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+              f"style-src {_digest(style)}; script-src {_digest(script)}")
+    links = "".join(f'<a href="#{name.lower()}">{name}</a>' for name in sections)
+    body = "".join(f'<section id="{name.lower()}"><h2>{name}</h2>{content}</section>\n'
+                   for name, content in sections.items())
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(report.title)}</title>
+<style>{style}</style>
+</head>
+<body>
+{_header(report)}
+<nav>{links}</nav>
+<main>
+{body}</main>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _digest(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def _header(report: Report) -> str:
+    images = len({record["id"] for record in report.records})
+    facts = {"Method": report.method, "Data set": report.dataset, "Protocol": report.protocol,
+             "Measured": f"{images:,} photographs, {len(report.records):,} holes"} | dict(report.stamp)
+    return f"<header><h1>{escape(report.title)}</h1>{_list(facts)}</header>"
+
+
+def _list(facts: Mapping[str, str]) -> str:
+    return f"<dl>{''.join(f'<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>' for k, v in facts.items())}</dl>"
+
+
+def _means(made: Table) -> str:
+    def cell(metric: str, method: str, i: int) -> str:
+        shown = METRICS[metric].show(made.means[metric][method][i])
+        interval = made.intervals[metric][method][i]
+        strong = f"<b>{shown}</b>" if method in made.best(metric, i) else shown
+        return strong + (f"<small>{_interval(METRICS[metric], interval)}</small>" if interval else "")
+
+    rows = {metric: {method: [cell(metric, method, i) for i in range(len(made.columns))] for method in methods}
+            for metric, methods in made.means.items()}
+    return "<p>Means over images. Bold: the best of a column. Small: the 95 % interval of the mean.</p>" \
+           + _table(made, rows, "means")
+
+
+def _differences(report: Report, made: Table) -> str:
+    differences = table4.differences(report.records, report.edges, report.method)
+    rows = {metric: {f"\N{MINUS SIGN} {other}": [_difference(METRICS[metric], paired) for paired in row]
+                     for other, row in others.items()}
+            for metric, others in differences.items() if others}
+    if not rows:
+        return f"<p>The records hold no other method than {escape(report.method)}.</p>"
+    return (f"<p>{escape(report.method)} minus each other method, on the same images and holes. Small: the 95 % "
+            'interval, and the share of images won. <b class="up">▲</b> better, <b class="down">▼</b> worse, where the '
+            "interval excludes 0.</p>" + _table(made, rows, "differences"))
+
+
+def _difference(metric: Metric, paired: Paired | None) -> str:
+    if paired is None:
+        return "-"
+    low, high = paired.interval or (0, 0)
+    better = low > 0 if metric.higher_is_better else high < 0
+    mark = "" if low <= 0 <= high else '<b class="up">▲</b> ' if better else '<b class="down">▼</b> '
+    interval = f"<small>{_signed(metric, low)} to {_signed(metric, high)}</small>" if paired.interval else ""
+    return f"{mark}{_signed(metric, paired.difference)}{interval}<small>won {paired.won:.0%}</small>"
+
+
+def _interval(metric: Metric, interval: table4.Interval) -> str:
+    return f"{metric.show(interval[0])} to {metric.show(interval[1])}"
+
+
+def _signed(metric: Metric, value: float | None) -> str:
+    if value is None:
+        return "-"
+    sign = "\N{MINUS SIGN}" if value < 0 else "+" if value > 0 else ""
+    return sign + metric.show(abs(value))
+
+
+def _table(made: Table, rows: Mapping[str, Mapping[str, Sequence[str]]], name: str) -> str:
+    """Cells by metric and row title, under the columns of `made`. Cells are HTML, titles are not."""
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in made.columns)
+    counts = "".join(f"<td>{count}</td>" for count in made.images)
+    bodies = []
+    for metric, lines in rows.items():
+        inner = [f'<tr><th scope="row">{escape(title)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'
+                 for title, cells in lines.items()]
+        bodies.append(f'<tbody data-metric="{metric}"><tr class="metric"><th scope="rowgroup" '
+                      f'colspan="{len(made.columns) + 1}"><span>{escape(METRICS[metric].title)}</span></th></tr>\n'
+                      f"{''.join(inner)}</tbody>")
+    return (f'<div class="wide" tabindex="0" role="region" aria-label="table of {name}"><table><thead><tr><th '
+            f'scope="col">share of hole</th>{head}</tr><tr class="counts"><th scope="row">images</th>{counts}</tr>'
+            f"</thead>{''.join(bodies)}</table></div>")
+
+
+def _curves(report: Report, made: Table) -> str:
+    def legend(rows: Mapping[str, Sequence[float | None]]) -> str:
+        return "".join(f"<li>{curves.sign(i)}{escape(method)}</li>"
+                       for i, (method, row) in enumerate(rows.items()) if row.count(None) < len(row))
+
+    figures = [f"<figure><figcaption>{escape(METRICS[metric].title)}</figcaption>{drawing}"
+               f'<ul class="legend">{legend(made.means[metric])}</ul></figure>'
+               for metric in made.means if (drawing := curves.draw(made, report.records, report.edges, metric))]
+    if not figures:
+        return "<p>There is no bin with a mean to draw.</p>"
+    return (f"<p>Means per bin with their 95 % intervals as bands; the dots are single images of "
+            f"{escape(report.method)}.</p><div class=\"curves\">{''.join(figures)}</div>")
+
+
+def _pictures(report: Report) -> str:
+    if not report.cases:
+        return "<p>No pictures were kept.</p>"
+    groups: dict[int | None, list[Case]] = {}
+    for case in sorted(report.cases, key=lambda case: RANKS.index(case.rank)):
+        groups.setdefault(bin_of(case.record["hole_ratio"], report.edges), []).append(case)
+    parts = []
+    for place in sorted(groups, key=lambda place: len(report.edges) if place is None else place):
+        title = "outside the bins" if place is None else label(*report.edges[place:place + 2])
+        figures = "".join(_figure(case) for case in groups[place])
+        parts.append(f'<h3>Share of hole {title}</h3><div class="cases">{figures}</div>')
+    choice = "".join(f'<label><input type="radio" name="left" value="{name}"{checked}> {name}</label>'
+                     for name, checked in (("input", " checked"), ("truth", "")))
+    return (f"<p>The line divides each picture: the result lies to its right. Drag it, or use the arrow keys.</p>"
+            f"<fieldset><legend>To the left</legend>{choice}</fieldset>{''.join(parts)}")
+
+
+def _figure(case: Case) -> str:
+    """The truth, and over it what differs from it in the input and in the result."""
+    name = escape(str(case.record["id"]))
+    height, width = case.truth.shape[:2]
+    layers = {"truth": case.truth, "input": _over(case.input, case.truth), "result": _over(case.result, case.truth)}
+    images = "".join(f'<img class="{kind}" src="data:image/webp;base64,{base64.b64encode(_webp(pixels)).decode()}" '
+                     f'width="{width}" height="{height}" alt="{kind}: {name}">' for kind, pixels in layers.items())
+    facts = {"share of hole": f"{case.record['hole_ratio']:.1%}"}
+    facts |= {metric.name: metric.show(values[0]) for metric_name, metric in METRICS.items()
+              if (values := table4.numbers([case.record], metric_name, None))}
+    hole = f" · hole {escape(str(case.record['hole']))}" if "hole" in case.record else ""
+    return (f'<figure><figcaption><b>{escape(case.rank)}</b> {name}{hole}</figcaption><div class="stack">{images}'
+            f'<input type="range" min="0" max="100" value="50" aria-label="where the result of {name} begins, percent">'
+            f"</div>{_list(facts)}</figure>")
+
+
+def _over(picture: Pixels, truth: Pixels) -> UInt8[np.ndarray, "h w 4"]:
+    """The pixels of `picture` that differ from the truth, all others transparent: a third of the bytes."""
+    differs = np.any(picture != truth, axis=2, keepdims=True)
+    return np.concatenate([np.where(differs, picture, 0), differs * np.uint8(255)], axis=2)
+
+
+def _webp(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "webp", lossless=True)
+    return content.getvalue()
+
+
+def _ranking(records: Sequence[Record]) -> str:
+    """The metric that ranks pictures: PSNR, or SSIM under a protocol without it."""
+    return "psnr" if any("psnr" in record for record in records) else "ssim"
+
+
+def _definitions(report: Report, made: Table) -> str:
+    protocol = "".join(f"<p>{escape(part)}</p>" for part in report.definitions.split("\n\n"))
+    formulas = {METRICS[metric].name: FORMULAS[metric] for metric in made.means}
+    reading = {**READING, "Pictures": READING["Pictures"].format(METRICS[_ranking(report.records)].name)}
+    return (f"<h3>Protocol {escape(report.protocol)}</h3>{protocol}"
+            f"<h3>Metrics</h3><p>p is the painted image, t the truth, in levels 0 … 255.</p>{_list(formulas)}"
+            f"<h3>How to read this page</h3>{_list(reading)}")
