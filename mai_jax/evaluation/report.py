@@ -92,21 +92,15 @@ def _fid(subject: Subject, judge: Judge, params: dict[str, Any]) -> float:
     """FID between all painted photographs and the truths, each truth counted once."""
     painted = runner.completed(subject.pairs, judge.protocol, subject.paint, subject.batch_size)
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "mai_jax"
-    truths = fid.cached_statistics(cache, params, _Truths(subject))
+    truths = fid.cached_statistics(cache, params, lambda: _truths(subject))
     return fid.distance(fid.statistics(params, painted), truths)
 
 
-class _Truths:
-    """The photographs of a subject in batches, as often as asked for."""
-
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
-
-    def __iter__(self) -> Iterator[runner.Truths]:
-        seen = set()
-        once = (pair for pair in self._subject.pairs if pair.id not in seen and not seen.add(pair.id))
-        for batch in runner.batches(once, self._subject.batch_size):
-            yield np.stack([pair.truth for pair in batch])
+def _truths(subject: Subject) -> Iterator[runner.Truths]:
+    seen: set[str] = set()
+    once = (pair for pair in subject.pairs if pair.id not in seen and not seen.add(pair.id))
+    for batch in runner.batches(once, subject.batch_size):
+        yield np.stack([pair.truth for pair in batch])
 
 
 def _strict(value: Any) -> Any:

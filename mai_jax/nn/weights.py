@@ -1,6 +1,7 @@
 """Weights that others published: fetched once from a pinned place, checked, read tensor by tensor."""
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ def fetch(pinned: Pinned, kind: str, flag: str) -> Path:
     """
     from huggingface_hub import hf_hub_download
 
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # it tells of every retry
     by_hand = f"fetch it by hand and give {flag}=FILE"
     where = f"{pinned.repo_id}/{pinned.filename} at revision {pinned.revision}"
     try:

@@ -10,13 +10,15 @@ from PIL import Image
 from mai_jax import checkpoint
 from mai_jax import config as config_lib
 from mai_jax.config import VGG16, Config, Data, Discriminator, Generator, Phase
-from mai_jax.evaluation import benchmark_holes, report, runner, subject
+from mai_jax.evaluation import benchmark_holes, lpips, report, runner, subject
 from mai_jax.evaluation.classical import METHODS
+from mai_jax.evaluation.pairs import Pairs
 from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.evaluation.ratio_bins import bin_of
 from mai_jax.evaluation.runner import Judge
 from mai_jax.inference import Inpainter
 from mai_jax.models import MODELS
+from mai_jax.nn import inception, vgg16
 from mai_jax.training import state as state_lib
 from mai_jax.types import InputError
 
@@ -117,6 +119,36 @@ def test_files_of_another_program_give_the_same_records(checkpointed, records, t
     with pytest.raises(InputError, match="other photographs or holes"):
         report.write(checkpointed, tmp_path / "third", "default", DEFAULT, {}, [tmp_path / "first"])
     assert not (tmp_path / "third").exists()
+
+
+def test_lpips_and_fid_are_measured_with_given_weights(checkpointed, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+
+    def made_up(module, image):
+        shapes = jax.eval_shape(module.init, jax.random.key(0), image)["params"]
+        return jax.tree.map(lambda leaf: rng.normal(scale=0.1, size=leaf.shape).astype(np.float32), shapes)
+
+    heads = [np.ones(channels, np.float32) for channels in lpips.CHANNELS]
+    vgg = made_up(vgg16.VGG16Rectified(), np.zeros((1, 32, 32, 3), np.float32))
+    judge = Judge(PROTOCOLS["lama"], {"vgg16": vgg, "heads": heads})
+    params = made_up(inception.Inception(), np.zeros((1, 299, 299, 3), np.float32))
+
+    class Few(Pairs):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            return checkpointed.pairs[range(0, 18, 6)[i]]
+
+    few = checkpointed._replace(pairs=Few())
+    report.write(few, tmp_path / "out", "lama", judge, {}, fid_params=params, with_page=True)
+    record = json.loads((tmp_path / "out" / "records.jsonl").read_text().splitlines()[0])
+    assert 0 < record["lpips"] < np.inf and "psnr" not in record
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["fid"] > 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "grey.png" in page and "LPIPS" in page.upper()
+    assert list((tmp_path / "cache" / "mai_jax").iterdir())
 
 
 def test_the_holes_of_a_benchmark_are_used_as_they_are(workdir, tmp_path):
