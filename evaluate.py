@@ -39,7 +39,8 @@ OUTPUT = TEXT("output", None, "Where the results go; the workdir, or runs/evalua
 
 def main() -> None:
     folders = (PRED.value, TRUTH.value, MASKS.value)
-    if (WORKDIR.value is None) == (None in folders):
+    named = [folder is not None for folder in folders]
+    if (WORKDIR.value is not None) == any(named) or any(named) != all(named):
         raise InputError("give either --workdir=DIR, the folder that training wrote, or --pred, --truth and --masks")
     params = lpips.load_or_fetch(LPIPS_VGG16.value, LPIPS_HEADS.value) if LPIPS.value else None
     fid_params = inception.load(FID_WEIGHTS.value) if FID_WEIGHTS.value else None

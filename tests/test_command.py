@@ -41,7 +41,9 @@ def test_flags(tmp_path):
         (("train.py", QUICK + ":mia"), "config.method='mia': no such method"),
         (("train.py", QUICK, f"--config.holes.train={empty}"), f"{empty}"),
         (("train.py", QUICK, "--config.vgg16.weights=README.md", "--config.vgg16.width=64"), "README.md: not a"),
-        (("evaluate.py",), "no workdir"),
+        (("evaluate.py",), "give either --workdir=DIR"),
+        (("evaluate.py", "--workdir=x", "--pred=x", "--truth=x", "--masks=x"), "give either --workdir=DIR"),
+        (("evaluate.py", f"--pred={empty}", f"--truth={empty}", f"--masks={empty}"), "holds no image"),
         (("evaluate.py", f"--workdir={empty}"), "holds no checkpoint"),
     ]
     for command, said in cases:

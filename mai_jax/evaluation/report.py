@@ -37,7 +37,7 @@ def write(
     `fid_params` (`inception.load`) asks for FID, `with_page` for the HTML report.
     Raises InputError; nothing is written before the end, and the same evaluation writes the same bytes.
     """
-    earlier = [_earlier(folder) for folder in against]
+    earlier = [_earlier(folder, protocol) for folder in against]
     names = [subject.name, *rows, *(result["method"] for _, result, _ in earlier)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{twice.pop()!r} would be the name of two methods in one table; give --name=ANOTHER")
@@ -65,13 +65,16 @@ def write(
     log.info("\n%s\nwritten to %s: %s", table4.text(table), output, ", ".join(files))
 
 
-def _earlier(folder: Path) -> tuple[Path, dict[str, Any], list[Record]]:
-    """The folder, result and records of an earlier evaluation."""
+def _earlier(folder: Path, protocol: str) -> tuple[Path, dict[str, Any], list[Record]]:
+    """The folder, result and records of an earlier evaluation, which must be under the same protocol."""
     try:
         result = json.loads((folder / RESULT).read_bytes())
         records = [json.loads(line) for line in (folder / RECORDS).read_bytes().splitlines()]
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: holds no evaluation ({error}); name a folder that evaluate.py wrote") from error
+    if result["protocol"] != protocol:
+        raise InputError(f"{folder}: was measured under the protocol {result['protocol']}, this evaluation is under "
+                         f"{protocol}; evaluate both under one")
     return folder, result, records
 
 

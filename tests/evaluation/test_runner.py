@@ -118,6 +118,10 @@ def test_files_of_another_program_give_the_same_records(checkpointed, records, t
     assert joined["pred"]["psnr"] == joined["psnr"]
     with pytest.raises(InputError, match="other photographs or holes"):
         report.write(checkpointed, tmp_path / "third", "default", DEFAULT, {}, [tmp_path / "first"])
+    with pytest.raises(InputError, match="under the protocol default, this evaluation is under lama"):
+        report.write(given, tmp_path / "third", "lama", Judge(PROTOCOLS["lama"]), {}, [tmp_path / "first"])
+    with pytest.raises(InputError, match="'pred' would be the name of two methods"):
+        report.write(given, tmp_path / "third", "default", DEFAULT, {}, [tmp_path / "first"])
     assert not (tmp_path / "third").exists()
 
 
