@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from mai_jax.evaluation import fid, html_report, runner, table4
@@ -42,6 +43,8 @@ def write(
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{twice.pop()!r} would be the name of two methods in one table; give --name=ANOTHER")
     records = runner.measure(subject.pairs, judge, subject.paint, rows, subject.batch_size)
+    if jax.process_index() > 0:
+        return  # all have the records, one writes them down
     for evaluation in earlier:
         _join(records, *evaluation)
     result = {"method": subject.name, "protocol": protocol, "about": judge.protocol.about, "pairs": len(records),

@@ -1,6 +1,7 @@
 """Measures pairs, batch by batch, over all devices and processes: one record per photograph and hole."""
 
 import functools
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -42,12 +43,14 @@ def measure(
     judge's metrics, and under the name of each of `rows` the same metrics of what that method fills in.
 
     Pairs that come painted are measured as they are, `paint` paints the others. Each process measures its share and
-    gets all records; how many devices and processes there are changes none of them.
+    gets all records; on one kind of machine, how many devices and processes there are changes none of them.
     """
     devices = jax.local_devices() if devices is None else devices
     size = batch_size * len(devices)  # `batch_size` on each, so that each runs the same program however many there are
     split = _split_over(devices)
-    share = range(jax.process_index(), len(pairs), jax.process_count())
+    # Dealt out in whole batches, so that a pair has the same neighbours in its batch whoever measures it.
+    blocks = [range(len(pairs))[start : start + size] for start in range(0, len(pairs), size)]
+    share = list(itertools.chain(*blocks[jax.process_index() :: jax.process_count()]))
     records: list[Record] = []
     with tqdm(total=len(share), desc="evaluating", unit="hole") as bar:
         for batch in batches(map(pairs.__getitem__, share), size):
@@ -60,7 +63,7 @@ def measure(
                 record = which | {"hole_ratio": float(pair.hole.mean())}
                 records.append(record | own[i] | {name: found[i] for name, found in others.items()})
             bar.update(len(batch))
-    return _gather(records)
+    return _gather(records, blocks)
 
 
 def completed(pairs: Iterable[Pair], protocol: Protocol, paint: Paint | None, batch_size: int) -> Iterator[Truths]:
@@ -124,12 +127,12 @@ def _split_over(devices: list[jax.Device]) -> Split:
     return split
 
 
-def _gather(mine: list[Record]) -> list[Record]:
-    """The records of all processes in the order of the pairs, which were dealt out in turn."""
+def _gather(mine: list[Record], blocks: list[range]) -> list[Record]:
+    """The records of all processes in the order of the pairs, whose blocks were dealt out in turn."""
     if jax.process_count() == 1:
         return mine
     text = np.frombuffer(json.dumps(mine).encode(), np.uint8)
     lengths = multihost_utils.process_allgather(np.array(text.size))
     texts = multihost_utils.process_allgather(np.pad(text, (0, lengths.max() - text.size)))
-    shares = [json.loads(bytes(text[:length])) for text, length in zip(texts, lengths, strict=True)]
-    return [shares[i % len(shares)][i // len(shares)] for i in range(sum(map(len, shares)))]
+    shares = [iter(json.loads(bytes(text[:length]))) for text, length in zip(texts, lengths, strict=True)]
+    return [next(shares[i % len(shares)]) for i, block in enumerate(blocks) for _ in block]

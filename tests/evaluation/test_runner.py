@@ -1,6 +1,12 @@
 """A checkpoint, or another program's files, measured end to end: records, result, table and picture."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -22,6 +28,7 @@ from mai_jax.nn import inception, vgg16
 from mai_jax.training import state as state_lib
 from mai_jax.types import InputError
 
+ROOT = Path(__file__).parents[2]
 DEFAULT = Judge(PROTOCOLS["default"])
 FLOOR = {"mean_colour": METHODS["mean_colour"]}
 FILES = ("records.jsonl", "result.json", "table4.md", "evaluation.png")
@@ -79,6 +86,41 @@ def test_the_number_of_devices_changes_no_record(workdir, records, number):
     devices = jax.devices()[:number]
     measured = subject.checkpoint(workdir, devices=devices)
     assert runner.measure(measured.pairs, DEFAULT, measured.paint, FLOOR, 4, devices) == records
+
+
+MEASURE = """
+    import json, pathlib, sys
+    import jax
+    address, number, own, workdir, output = sys.argv[1:]
+    jax.distributed.initialize(address, num_processes=int(number), process_id=int(own))
+    from mai_jax.evaluation import runner, subject
+    from mai_jax.evaluation.classical import METHODS
+    from mai_jax.evaluation.protocols import PROTOCOLS
+    measured = subject.checkpoint(pathlib.Path(workdir))
+    floor = {"mean_colour": METHODS["mean_colour"]}
+    found = runner.measure(measured.pairs, runner.Judge(PROTOCOLS["default"]), measured.paint, floor, 2)
+    pathlib.Path(output).write_text(json.dumps(found))
+    jax.distributed.shutdown()
+"""
+
+
+def measured_by(number: int, workdir: Path, output: Path) -> list[list]:
+    """The records that each of some processes with two devices gets."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"}
+    command = [sys.executable, "-c", textwrap.dedent(MEASURE), address, str(number)]
+    processes = [subprocess.Popen([*command, str(i), workdir, output / f"{number}.{i}"], cwd=ROOT, env=env,
+                                  stdout=subprocess.DEVNULL) for i in range(number)]  # fmt: skip
+    assert [process.wait(timeout=600) for process in processes] == [0] * number
+    return [json.loads((output / f"{number}.{i}").read_text()) for i in range(number)]
+
+
+def test_two_processes_get_the_records_of_one(workdir, tmp_path):
+    (alone,) = measured_by(1, workdir, tmp_path)
+    assert len(alone) == 24
+    assert measured_by(2, workdir, tmp_path) == [alone, alone]
 
 
 def test_the_report_is_whole_strict_json_and_the_same_twice(checkpointed, tmp_path):
