@@ -18,7 +18,7 @@ from mai_jax.config import Config
 from mai_jax.data import folder, hole_files, hole_generator, images, sources
 from mai_jax.data import holes as hole_sources
 from mai_jax.evaluation import ratio_bins
-from mai_jax.evaluation.manifest import Manifest
+from mai_jax.evaluation.holes.manifest import Manifest
 from mai_jax.types import InputError
 
 Pixels = UInt8[np.ndarray, "h w 3"]

@@ -10,7 +10,7 @@ import jax
 import mai_jax
 from mai_jax.config import Config
 from mai_jax.data import sources
-from mai_jax.evaluation import manifest as manifest_lib
+from mai_jax.evaluation.holes import manifest as manifest_lib
 from mai_jax.evaluation.pairs import FolderPairs, Pairs, PhotographPairs
 from mai_jax.evaluation.runner import Paint
 from mai_jax.inference import Inpainter

@@ -16,8 +16,9 @@ from PIL import Image
 from mai_jax import checkpoint
 from mai_jax import config as config_lib
 from mai_jax.config import VGG16, Config, Data, Discriminator, Generator, Phase
-from mai_jax.evaluation import benchmark_holes, lpips, report, runner, subject
+from mai_jax.evaluation import lpips, report, runner, subject
 from mai_jax.evaluation.classical import METHODS
+from mai_jax.evaluation.holes import making
 from mai_jax.evaluation.pairs import Pairs
 from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.evaluation.ratio_bins import bin_of
@@ -95,6 +96,7 @@ MEASURE = """
     jax.distributed.initialize(address, num_processes=int(number), process_id=int(own))
     from mai_jax.evaluation import runner, subject
     from mai_jax.evaluation.classical import METHODS
+from mai_jax.evaluation.holes import making
     from mai_jax.evaluation.protocols import PROTOCOLS
     measured = subject.checkpoint(pathlib.Path(workdir))
     floor = {"mean_colour": METHODS["mean_colour"]}
@@ -199,14 +201,14 @@ def test_lpips_and_fid_are_measured_with_given_weights(checkpointed, tmp_path, m
 
 def test_the_holes_of_a_benchmark_are_used_as_they_are(workdir, tmp_path):
     edges = (0.1, 0.3, 0.5)
-    benchmark_holes.make(tmp_path / "holes", size=32, per_bin=2, seed=0, edges=edges)
+    making.make(tmp_path / "holes", size=32, per_bin=2, seed=0, edges=edges)
     measured = subject.checkpoint(workdir, holes=str(tmp_path / "holes"))
     assert measured.edges == edges and len(measured.pairs) == 4 * 2 and len(measured.stamp["holes_sha256"]) == 64
     for i, pair in enumerate(measured.pairs):
         listed = np.asarray(Image.open(tmp_path / "holes" / f"{pair.hole_id}.png").convert("L")) > 127
         np.testing.assert_array_equal(pair.hole, listed)
         assert bin_of(pair.hole.mean(), edges) == i % 2
-    benchmark_holes.make(tmp_path / "large", size=64, per_bin=1, seed=0, edges=edges)
+    making.make(tmp_path / "large", size=64, per_bin=1, seed=0, edges=edges)
     with pytest.raises(InputError, match="64 x 64 pixels and the run has 32"):
         subject.checkpoint(workdir, holes=str(tmp_path / "large")).pairs[0]
 

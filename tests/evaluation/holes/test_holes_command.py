@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mai_jax.evaluation import benchmark_holes, holes, manifest
+from mai_jax.evaluation.holes import __main__ as holes
+from mai_jax.evaluation.holes import making, manifest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_make_and_bin(tmp_path, caplog):
@@ -51,5 +52,5 @@ def test_ctrl_c(monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(benchmark_holes, "make", interrupted)
+    monkeypatch.setattr(making, "make", interrupted)
     assert holes.main(["make", "--output=x", "--per-bin=1"]) == 130

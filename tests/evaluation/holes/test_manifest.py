@@ -7,7 +7,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from mai_jax.evaluation import manifest, plain_png
+from mai_jax.evaluation.holes import manifest, plain_png
 from mai_jax.types import InputError
 
 EDGES = (0.1, 0.3, 0.6)

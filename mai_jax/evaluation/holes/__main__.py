@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mai_jax.config import Config
-from mai_jax.evaluation import benchmark_holes, hole_index
+from mai_jax.evaluation.holes import indexing, making
 from mai_jax.types import InputError, RunError
 
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("mai_jax").setLevel(logging.INFO)
     try:
         given = vars(_parser().parse_args(arguments))
-        {"make": benchmark_holes.make, "bin": hole_index.index}[given.pop("command")](**given)
+        {"make": making.make, "bin": indexing.index}[given.pop("command")](**given)
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

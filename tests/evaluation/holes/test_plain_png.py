@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_jax.evaluation import plain_png
+from mai_jax.evaluation.holes import plain_png
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (16, 16), (5, 13), (64, 7), (800, 801)])  # the last: two stored blocks

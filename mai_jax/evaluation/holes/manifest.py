@@ -152,13 +152,13 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
     except ValueError:
         values = None
     if not isinstance(values, dict):
-        raise InputError(f"{where}: is no JSON object; name a manifest that {__package__}.holes wrote")
+        raise InputError(f"{where}: is no JSON object; name a manifest that {__package__} wrote")
     return values
 
 
 def _header(values: dict[str, Any], path: Path) -> Header:
     if values.get("format") != FORMAT:
-        raise InputError(f"{path}: is no manifest of holes; name one that {__package__}.holes wrote")
+        raise InputError(f"{path}: is no manifest of holes; name one that {__package__} wrote")
     if values.get("version") != VERSION:
         raise InputError(f"{path}: has format version {values.get('version')!r}, and this program reads {VERSION}; "
                          "use the mai_jax that wrote it")

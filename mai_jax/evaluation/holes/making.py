@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from mai_jax.data import images
-from mai_jax.evaluation import benchmark_strokes, manifest, plain_png
+from mai_jax.evaluation.holes import manifest, plain_png, strokes
 from mai_jax.evaluation.ratio_bins import counts_in_bin
 from mai_jax.types import InputError
 
@@ -47,14 +47,14 @@ def make(output: Path, *, size: int, per_bin: int, seed: int, edges: Sequence[fl
 
     entries = []
     for id, name, pixels, margin in tqdm(plan, desc="holes", disable=len(plan) < MANY):
-        hole = benchmark_strokes.draw(name, size, pixels, margin)
+        hole = strokes.draw(name, size, pixels, margin)
         path, content = output / f"{id}.png", plain_png.encode(hole)
         if not there:
             path.write_bytes(content)
         elif path.read_bytes() != content:
             raise other
         entries.append(manifest.entry_of(id, path.name, content, hole, edges))
-    made_by = {"command": "make", "strokes": benchmark_strokes.VERSION, "seed": seed, "per_bin": per_bin,
+    made_by = {"command": "make", "strokes": strokes.VERSION, "seed": seed, "per_bin": per_bin,
                "margin": _margin(size)}
     manifest.write(output / manifest.NAME, entries, size=size, edges=list(edges), mask_means="hole", made_by=made_by)
     log.info("%s: %s", output, "holds this set already" if there else f"{len(entries)} holes")

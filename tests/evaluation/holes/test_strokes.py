@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mai_jax.data import hole_generator
-from mai_jax.evaluation.benchmark_strokes import VERSION, draw
+from mai_jax.evaluation.holes.strokes import VERSION, draw
 
 
 @st.composite

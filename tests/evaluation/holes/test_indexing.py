@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 
 from mai_jax.config import Evaluation
-from mai_jax.evaluation import benchmark_holes, hole_index, manifest
+from mai_jax.evaluation.holes import indexing, making, manifest
 from mai_jax.types import InputError
 
 EDGES = (0.1, 0.3, 0.6)
 
 
 def index(folder, output=None, size=None, edges=EDGES, mask_means="hole"):
-    hole_index.index(str(folder), output, size=size, edges=edges, mask_means=mask_means)
+    indexing.index(str(folder), output, size=size, edges=edges, mask_means=mask_means)
     return manifest.load(output or folder)
 
 
@@ -53,7 +53,7 @@ def test_files_are_listed_where_they_are(folder, caplog):
 
 def test_a_made_set_is_measured_as_it_was_made(tmp_path):
     edges = Evaluation().edges
-    benchmark_holes.make(tmp_path / "set", size=48, per_bin=2, seed=0, edges=edges)
+    making.make(tmp_path / "set", size=48, per_bin=2, seed=0, edges=edges)
     made, listed = manifest.load(tmp_path / "set"), index(tmp_path / "set", tmp_path / "index.jsonl", edges=edges)
     assert {(e.file, e.ratio, e.bin, e.border, e.sha256) for e in listed.entries} == {
         (f"set/{e.file}", e.ratio, e.bin, e.border, e.sha256) for e in made.entries}

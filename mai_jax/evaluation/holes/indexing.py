@@ -12,8 +12,8 @@ from tqdm import tqdm
 from mai_jax.data import images
 from mai_jax.data.folder import find_images
 from mai_jax.data.hole_files import MOSTLY_HOLE, NEARLY_BLACK, NEARLY_WHITE
-from mai_jax.evaluation import manifest
-from mai_jax.evaluation.manifest import Entry
+from mai_jax.evaluation.holes import manifest
+from mai_jax.evaluation.holes.manifest import Entry
 from mai_jax.evaluation.ratio_bins import label
 from mai_jax.types import InputError
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mai_jax.config import Evaluation
-from mai_jax.evaluation import benchmark_holes, manifest, plain_png
+from mai_jax.evaluation.holes import making, manifest, plain_png
 from mai_jax.evaluation.ratio_bins import counts_in_bin
 from mai_jax.types import InputError
 
@@ -16,7 +16,7 @@ EDGES = Evaluation().edges
 
 
 def make(folder, size=64, per_bin=2, seed=7, edges=EDGES):
-    benchmark_holes.make(folder, size=size, per_bin=per_bin, seed=seed, edges=edges)
+    making.make(folder, size=size, per_bin=per_bin, seed=seed, edges=edges)
     return manifest.load(folder)
 
 
