@@ -74,28 +74,35 @@ def _run(
     config: Config, mesh: Mesh, state: State, images: Images, hiding: holes.Hiding,
     interrupt: Interrupt, writer: checkpoint.Writer, logbook: Logbook, pictures: Pictures,
 ) -> None:  # fmt: skip
-    """All steps that are left. Ends between two steps, with the state saved, when a signal comes."""
+    """All steps that are left. A signal or an unusable image ends them between two steps, with the state saved."""
     bank = jax.device_put(hiding.bank, NamedSharding(mesh, PartitionSpec()))
     progress = Progress(config, logbook)
     step = saved = int(state.step)
     ends = itertools.accumulate(phase.steps for phase in config.phases.values())
-    for phase, end in zip(config.phases, ends, strict=True):
-        if step >= end:
-            continue
-        train_step = compile_step(MODELS[config.method](config, phase), config, hiding.sample, mesh)
-        log.info("%s: steps %d to %d; compiling", phase, step + 1, end)
-        while step < end and not interrupt.received:
-            state, logs = train_step(state, _next(images, mesh, progress), bank)
-            step += 1
-            progress.note(step, logs)
-            if step % config.run.pictures_every == 0 or step == config.total_steps:
-                pictures.write(step, state, logbook)
-            if step % config.run.save_every == 0:  # last: what a step leaves in the logs is there when it is saved
-                saved = _save(config, step, state, progress, writer)
+    try:
+        for phase, end in zip(config.phases, ends, strict=True):
+            if step >= end or interrupt.received:
+                continue
+            train_step = compile_step(MODELS[config.method](config, phase), config, hiding.sample, mesh)
+            log.info("%s: steps %d to %d; compiling", phase, step + 1, end)
+            while step < end and not interrupt.received:
+                state, logs = train_step(state, _next(images, mesh, progress), bank)
+                step += 1
+                progress.note(step, logs)
+                if step % config.run.pictures_every == 0 or step == config.total_steps:
+                    pictures.write(step, state, logbook)
+                if step % config.run.save_every == 0:  # last: what a step leaves in the logs is there when it is saved
+                    saved = _save(config, step, state, progress, writer)
+    except InputError:  # a photograph that cannot be read: mended, the same command goes on from here
+        if step > saved:
+            _save(config, step, state, progress, writer)
+        raise
     if step > saved:
         _save(config, step, state, progress, writer)
     if interrupt.received:
         log.info("%s at step %d: saved; the same command goes on from there", interrupt.received.name, step)
+    else:
+        log.info("all %d steps are done", step)
 
 
 def _next(images: Images, mesh: Mesh, progress: Progress) -> jax.Array:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mai_jax import checkpoint
 
@@ -110,6 +111,28 @@ def test_a_signal_saves_first_and_the_same_command_goes_on(start, uninterrupted,
     assert process.returncode == 0, output
     assert f"going on from {tmp_path / 'checkpoints' / str(saved)}" in output
     assert_same_end(uninterrupted, tmp_path)
+
+
+def test_an_unusable_image_in_mid_run_costs_no_step(start, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(photos / f"{i:02}.png")
+    whole = (photos / "07.png").read_bytes()
+    (photos / "07.png").write_bytes(whole[:500])
+    flags = (f"--config.data.train={photos}", "--config.data.test=sample_photos", "--config.train.steps=50",
+             "--config.finetune.steps=0")
+    process = start(tmp_path / "run", *flags)
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == 1
+    assert output.splitlines()[-1].startswith("error: 07.png: cannot be read as an image")
+    *_, saved = checkpoint.steps(tmp_path / "run")
+    assert saved % 20 and saved == last_step(tmp_path / "run")
+
+    (photos / "07.png").write_bytes(whole)
+    output, _ = (process := start(tmp_path / "run", *flags)).communicate(timeout=900)
+    assert process.returncode == 0 and "all 50 steps are done" in output, output
 
 
 def test_another_config_in_the_same_workdir_is_refused(start, uninterrupted):
