@@ -27,10 +27,12 @@ class Writer:
 
     def __init__(self, workdir: Path, *, keep: int) -> None:
         self.folder = (workdir / FOLDER).absolute()
-        # Root metadata is written by a thread of its own, which a run that ends at once leaves with a traceback.
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, cleanup_tmp_directories=True, save_root_metadata=False
-        )
+        # Orbax would write root metadata and remove unfinished saves in threads that nothing waits for, and that end in
+        # a traceback when the run does soon after.
+        if jax.process_index() == 0:
+            for unfinished in self.folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(unfinished)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, save_root_metadata=False)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> "Writer":

@@ -54,6 +54,15 @@ def test_a_save_survives_the_donation_of_what_it_saves(tmp_path):
         np.testing.assert_array_equal(saved["conv"]["kernel"], 2.0 ** (step - 1) * trees(0)["params"]["conv"]["kernel"])
 
 
+def test_what_a_kill_left_of_a_save_is_no_checkpoint_and_goes(workdir):
+    unfinished = workdir / checkpoint.FOLDER / "4.orbax-checkpoint-tmp"
+    (unfinished / "params").mkdir(parents=True)
+    assert checkpoint.steps(workdir) == [2, 3]
+    with checkpoint.Writer(workdir, keep=2):
+        assert not unfinished.exists()
+    assert checkpoint.steps(workdir) == [2, 3]
+
+
 def largest_file(folder):
     return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
 

@@ -96,7 +96,6 @@ MEASURE = """
     jax.distributed.initialize(address, num_processes=int(number), process_id=int(own))
     from mai_jax.evaluation import runner, subject
     from mai_jax.evaluation.classical import METHODS
-from mai_jax.evaluation.holes import making
     from mai_jax.evaluation.protocols import PROTOCOLS
     measured = subject.checkpoint(pathlib.Path(workdir))
     floor = {"mean_colour": METHODS["mean_colour"]}
