@@ -149,6 +149,4 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(start, tmp_pat
     assert process.returncode == 1
     assert "error: step " in output and "last good checkpoint: none yet" in output
     assert "Traceback" not in output
-    for step in checkpoint.steps(tmp_path):
-        tree = checkpoint.Reader(tmp_path, step).meta["arrays"]
-        assert np.isfinite(len(tree))
+    assert checkpoint.steps(tmp_path) == []
