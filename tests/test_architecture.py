@@ -1,4 +1,4 @@
-"""Imports point one way: types <- nn <- models <- training | inference <- evaluation <- scripts."""
+"""Imports point one way: types <- nn <- models <- training | inference <- evaluation | repair <- scripts."""
 
 import ast
 from pathlib import Path
@@ -11,13 +11,15 @@ ROOT = Path(__file__).parents[1]
 NN = {"types", "config"}
 MODELS = NN | {"nn", "losses"}
 TRAINING = MODELS | {"models", "data", "checkpoint", "logbook", "visualize", "files"}
-INFERENCE = MODELS | {"models", "checkpoint", "visualize"}
-EVALUATION = INFERENCE | {"inference", "data", "files"}
+INFERENCE = MODELS | {"models", "checkpoint", "visualize", "files", "command"}
+EVALUATION = INFERENCE | {"inference", "data"}
+REPAIR = {"types", "inference", "photos", "data", "files", "command", "visualize"}
 ALLOWED = {
     "types": set(), "files": set(), "config": {"types"}, "data": {"types", "config"},
     "nn": NN, "losses": {"types", "nn"}, "models": MODELS,
     "checkpoint": {"types", "config"}, "logbook": {"types", "files"}, "visualize": {"types"},
     "training": TRAINING, "inference": INFERENCE, "evaluation": EVALUATION, "command": {"types", "config"},
+    "photos": {"types"}, "repair": REPAIR, "demo": REPAIR | {"repair"},
 }  # fmt: skip
 FILES = sorted((ROOT / "mai_jax").rglob("*.py"))
 

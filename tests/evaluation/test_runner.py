@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mai_jax import checkpoint
-from mai_jax import config as config_lib
-from mai_jax.config import VGG16, Config, Data, Discriminator, Generator, Phase
+from mai_jax.config import Data
 from mai_jax.evaluation import lpips, report, runner, subject
 from mai_jax.evaluation.classical import METHODS
 from mai_jax.evaluation.holes import making
@@ -24,9 +22,7 @@ from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.evaluation.ratio_bins import bin_of
 from mai_jax.evaluation.runner import Judge
 from mai_jax.inference import Inpainter
-from mai_jax.models import MODELS
 from mai_jax.nn import inception, vgg16
-from mai_jax.training import state as state_lib
 from mai_jax.types import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -44,16 +40,8 @@ def workdir(tmp_path_factory):
     for i in range(3):
         Image.fromarray(rng.integers(0, 255, (50, 70, 3), np.uint8)).save(folder / "photos" / f"noise{i}.png")
     Image.new("RGB", (60, 60), (90, 90, 90)).save(folder / "photos" / "grey.png")
-    config = Config(
-        image_size=32, batch_size=8, generator=Generator(width=4, squeeze=4), discriminator=Discriminator(width=4),
-        vgg16=VGG16(weights="random", width=4), train=Phase(steps=1),
-        data=Data(train=str(folder / "photos"), test=str(folder / "photos"), shorter_side=32),
-    )  # fmt: skip
-    state = state_lib.create(MODELS["mai"](config), config)
-    items = {"params": {"params": state.params, "stats": state.stats}, "opt": state.opt}
-    with checkpoint.Writer(folder, keep=1) as writer:
-        writer.save(1, items, {"config": config_lib.to_dict(config)})
-    return folder
+    photos = str(folder / "photos")
+    return untrained_run(folder, data=Data(train=photos, test=photos, shorter_side=32))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,5 @@
+"""A trained method applied to photographs of any size."""
+
+from mai_jax.inference.inpainter import Inpainter
+
+__all__ = ["Inpainter"]

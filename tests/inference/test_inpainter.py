@@ -1,0 +1,92 @@
+"""The engine: photographs of any size, painted as the evaluator paints them, and nothing outside the hole touched."""
+
+import jax
+import numpy as np
+import pytest
+from conftest import untrained_run
+
+from mai_jax.inference import Inpainter
+from mai_jax.inference.windows import Window
+from mai_jax.types import InputError
+from mai_jax.visualize import to_uint8
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def inpainter(tmp_path_factory):
+    return Inpainter.from_checkpoint(untrained_run(tmp_path_factory.mktemp("run")), devices=jax.devices()[:1])
+
+
+def photo(h, w, dtype=np.uint8):
+    return RNG.integers(0, np.iinfo(dtype).max, (h, w, 3), dtype, endpoint=True)
+
+
+def test_a_photograph_of_the_networks_size_is_painted_as_the_tables_measure(inpainter):
+    image, hole = photo(32, 32), RNG.random((32, 32)) < 0.3
+    painted = to_uint8(np.asarray(inpainter.paint(image[None], hole[None])))[0]
+    np.testing.assert_array_equal(inpainter(image, hole), np.where(hole[..., None], painted, image))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(1, 1), (20, 30), (90, 130)])
+def test_only_the_hole_changes(inpainter, shape, dtype):
+    image, hole = photo(*shape, dtype), np.zeros(shape, bool)
+    hole[shape[0] // 3 : shape[0] // 2, shape[1] // 4 : shape[1] // 2] = True
+    before = image.copy()
+    filled = inpainter(image, hole)
+    np.testing.assert_array_equal(image, before)
+    assert filled.dtype == dtype
+    np.testing.assert_array_equal(filled[~hole], image[~hole])
+    assert not hole.any() or (filled[hole] != image[hole]).any()
+
+
+def test_sixteen_bits_are_the_same_painting_finer_told(inpainter):
+    image, hole = photo(70, 60), np.zeros((70, 60), bool)
+    hole[20:30, 20:33] = True
+    fine = inpainter(image.astype(np.uint16) * 257, hole)
+    np.testing.assert_allclose(fine[hole] / 257, inpainter(image, hole)[hole], atol=0.51)
+
+
+def test_far_away_pixels_do_not_matter(inpainter):
+    image, hole = photo(300, 300), np.zeros((300, 300), bool)
+    hole[140:150, 140:150] = True
+    (window,) = inpainter.plan(hole).windows
+    far = np.ones((300, 300), bool)
+    far[window.inside(300, 300)] = False
+    other = np.where(far[..., None], 255 - image, image)
+    np.testing.assert_array_equal(inpainter(image, hole)[hole], inpainter(other, hole)[hole])
+
+
+def test_few_shapes_are_compiled_whatever_the_photographs(inpainter):
+    for h, w, n in ((40, 50, 1), (120, 90, 30), (300, 200, 200), (77, 401, 60)):
+        hole = np.zeros((h, w), bool)
+        hole[RNG.integers(h, size=n), RNG.integers(w, size=n)] = True
+        inpainter(photo(h, w), hole)
+    assert inpainter._paint_in_parts._cache_size() <= 4  # batches of 1, 2, 4, 8 windows
+
+
+def test_attended_names_both_stages(inpainter):
+    attended = inpainter.attended(photo(50, 60), RNG.random((50, 60)) < 0.1, Window(3, 4, 1, 32))
+    assert {name: value.x.shape[1:3] for name, value in attended.items()} == {
+        "attention_1": (4, 4), "attention_2": (8, 8)}
+
+
+@pytest.mark.parametrize(("image", "hole", "line"), [
+    (np.zeros((4, 5, 3), np.uint8), np.ones((5, 4), bool), r"hole: is bool \(5, 4\); give bool \(4, 5\)"),
+    (np.zeros((4, 5, 3), np.uint8), np.ones((4, 5), np.uint8), "hole: is uint8"),
+    (np.zeros((4, 5, 3)), np.ones((4, 5), bool), "image: is float64"),
+    (np.zeros((4, 5), np.uint8), np.ones((4, 5), bool), "image: is uint8"),
+])
+def test_arrays_of_another_kind_are_refused(inpainter, image, hole, line):
+    with pytest.raises(InputError, match=line):
+        inpainter(image, hole)
+
+
+def test_groups_are_powers_of_two():
+    from mai_jax.inference.inpainter import _groups
+
+    for n in (0, 1, 7, 8, 21):
+        groups = list(_groups([Window(i, 0, 1, 8) for i in range(n)]))
+        assert [w.top for group in groups for w in group] == list(range(n))
+        assert {len(group) for group in groups} <= {1, 2, 4, 8}
