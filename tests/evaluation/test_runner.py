@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from conftest import untrained_run
 from PIL import Image
 
 from mai_jax.config import Data
