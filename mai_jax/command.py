@@ -8,6 +8,7 @@ from pathlib import Path
 from absl import app, flags
 from absl import logging as absl_logging
 
+from mai_jax import compilation_cache
 from mai_jax.config import Config
 from mai_jax.types import InputError, RunError
 
@@ -25,6 +26,7 @@ def run(main: Callable[[], int | None]) -> None:
         absl_logging.set_verbosity(absl_logging.WARNING)  # the libraries' own chatter
         if argv[1:]:
             return _fail(f"unexpected argument {argv[1]!r}; every setting is a flag: --name=value")
+        compilation_cache.enable()
         try:
             return main() or 0
         except RunError as error:

@@ -7,5 +7,9 @@ from pathlib import Path
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file so that at every moment there is either the old one or the whole new one."""
     unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+    except BaseException:  # a full disk, or Ctrl-C
+        unfinished.unlink(missing_ok=True)
+        raise

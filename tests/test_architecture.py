@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 # What a place may import from the package, besides its own folder.
 NN = {"types", "config"}
 MODELS = NN | {"nn", "losses"}
-TRAINING = MODELS | {"models", "data", "checkpoint", "logbook", "visualize", "files"}
+TRAINING = MODELS | {"models", "data", "checkpoint", "logbook", "visualize", "files", "command"}
 INFERENCE = MODELS | {"models", "checkpoint", "visualize", "files", "command"}
 EVALUATION = INFERENCE | {"inference", "data"}
 REPAIR = {"types", "inference", "photos", "data", "files", "command", "visualize"}
@@ -18,7 +18,8 @@ ALLOWED = {
     "types": set(), "files": set(), "config": {"types"}, "data": {"types", "config"},
     "nn": NN, "losses": {"types", "nn"}, "models": MODELS,
     "checkpoint": {"types", "config"}, "logbook": {"types", "files"}, "visualize": {"types"},
-    "training": TRAINING, "inference": INFERENCE, "evaluation": EVALUATION, "command": {"types", "config"},
+    "training": TRAINING, "inference": INFERENCE, "evaluation": EVALUATION, "compilation_cache": set(),
+    "command": {"types", "config", "compilation_cache"},
     "photos": {"types"}, "repair": REPAIR, "demo": REPAIR | {"repair"},
 }  # fmt: skip
 FILES = sorted((ROOT / "mai_jax").rglob("*.py"))

@@ -17,11 +17,15 @@ def decode(encoded: bytes, name: str, draft: int | None = None) -> Image.Image:
     With `draft` a JPEG may come at 1/2, 1/4 or 1/8 of its size, which is faster, but with its shorter side at least
     `draft`. Raises InputError with `name` if the bytes are no readable image or it is smaller than 16 pixels on a side.
     """
-    return _load(encoded, name, lambda image: image.convert("RGB"), draft)
+    image = _load(encoded, name, lambda image: image.convert("RGB"), draft)
+    if min(image.size) < SMALLEST:
+        raise InputError(f"{name}: is {image.width} x {image.height} pixels, and at least {SMALLEST} on a side are "
+                         "needed; remove it or replace it")
+    return image
 
 
 def decode_grey(encoded: bytes, name: str) -> UInt8[np.ndarray, "h w"]:
-    """The luminance of the image in `encoded`, what is transparent being black. Errors and orientation as `decode`."""
+    """The luminance of the image in `encoded`, of any size, what is transparent being black. Otherwise as `decode`."""
 
     def grey(image):
         if image.has_transparency_data:
@@ -54,7 +58,6 @@ def resize_crop(
 def _load(encoded, name, convert, draft=None):
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            width, height = image.size
             if draft is not None:
                 image.draft(None, (draft, draft))
             pixels = convert(_eight_bits(ImageOps.exif_transpose(image), image.format))
@@ -63,9 +66,6 @@ def _load(encoded, name, convert, draft=None):
     except Exception as reason:  # on damaged bytes Pillow raises anything from OSError to SyntaxError and struct.error
         why = " ".join(str(reason).split()) or type(reason).__name__
         raise InputError(f"{name}: cannot be read as an image ({why}); remove it or replace it") from reason
-    if min(width, height) < SMALLEST:
-        raise InputError(f"{name}: is {width} x {height} pixels, and at least {SMALLEST} on a side are needed; "
-                         "remove it or replace it")
     return pixels
 
 
