@@ -1,0 +1,102 @@
+"""Writes a JPEG as its source was written: same tables, same sampling, all its segments."""
+
+import io
+from collections.abc import Iterator
+
+from PIL import JpegImagePlugin
+
+from mai_jax.photos.photo import Samples
+from mai_jax.photos.photoshop import without_thumbnails
+from mai_jax.photos.pillow_image import pillow_image
+from mai_jax.photos.upright import upright_exif, upright_xmp
+
+APP0, APP1, APP2, APP13, APP14, APP15, COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xEF, 0xFE
+START_OF_SCAN, END, HUFFMAN = 0xDA, 0xD9, 0xC4
+PHOTOSHOP = b"Photoshop 3.0\0"
+ALONE = {0x00, 0x01, *range(0xD0, 0xD9)}  # markers without a length
+STANDARD_DC = bytes([0, 0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, *range(12)])  # ITU-T T.81, table K.3
+
+
+def rewrite(source: bytes, header: JpegImagePlugin.JpegImageFile, samples: Samples, *, sideways: bool) -> bytes:
+    """The samples with the coding and the segments of `source`; `sideways` = they were turned by a quarter."""
+    pixels = io.BytesIO()
+    pillow_image(samples).save(
+        pixels, "JPEG", qtables=_tables(header), subsampling=_subsampling(header, sideways=sideways),
+        progressive=bool(header.info.get("progressive")), optimize=not _standard_huffman(source),
+        keep_rgb=samples.mode == "RGB" and _is_stored_as_rgb(header))  # fmt: skip
+    coded = pixels.getvalue()
+    ours = list(_segments(coded))
+    adobe = [_segment(marker, payload) for marker, payload, _ in ours if marker == APP14]
+    begin = max((end for marker, _, end in ours if _describes(marker) or marker == APP14), default=2)
+    return b"".join([b"\xff\xd8", *carried(source), *adobe, coded[begin:]])
+
+
+def carried(source: bytes) -> list[bytes]:
+    """The segments of `source` that describe its picture, made true for upright pixels."""
+    kept = []
+    for marker, payload, _ in _segments(source):
+        second_picture = marker == APP2 and payload.startswith((b"MPF\0", b"urn:iso:std:iso:ts:21496"))
+        if not _describes(marker) or second_picture or (marker == APP0 and payload.startswith(b"JFXX")):
+            continue
+        if marker == APP0 and payload.startswith(b"JFIF") and len(payload) > 14:
+            payload = payload[:12] + b"\0\0"  # no thumbnail
+        elif marker == APP1 and payload.startswith(b"Exif\0\0"):
+            payload = upright_exif(payload)
+        elif marker == APP1:
+            payload = upright_xmp(payload)
+        elif marker == APP13 and payload.startswith(PHOTOSHOP):
+            payload = PHOTOSHOP + without_thumbnails(payload.removeprefix(PHOTOSHOP))
+        kept.append(_segment(marker, payload))
+    return kept
+
+
+def _describes(marker):
+    return (APP0 <= marker <= APP15 and marker != APP14) or marker == COMMENT
+
+
+def _segment(marker, payload):
+    return bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload
+
+
+def _segments(encoded: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """(marker, payload, end) of each segment before the first scan; bytes between segments are skipped."""
+    place = 2
+    while (place := encoded.find(b"\xff", place)) >= 0:
+        while place < len(encoded) and encoded[place] == 0xFF:
+            place += 1
+        marker = encoded[place] if place < len(encoded) else END
+        if marker in (START_OF_SCAN, END):
+            return
+        place += 1
+        if marker not in ALONE:
+            end = place + int.from_bytes(encoded[place : place + 2], "big")
+            yield marker, encoded[place + 2 : end], end
+            place = end
+
+
+def _tables(header):
+    """A quantisation table per component, the last one standing for those that follow."""
+    tables = [header.quantization[table] for _, _, _, table in header.layer]
+    if header.info.get("adobe_transform") == 2:
+        # YCCK is written as CMYK, where the coarse tables of its chroma have no place.
+        return tables[:1]
+    while len(tables) > 1 and tables[-1] == tables[-2]:
+        tables.pop()
+    return tables
+
+
+def _subsampling(header, *, sideways):
+    """Pillow's number: 0 = 4:4:4, 1 = 4:2:2, 2 = 4:2:0; whatever it cannot write becomes 4:4:4, which holds more."""
+    across, down = header.layer[0][1:3]
+    if len(header.layer) < 3 or any(layer[1:3] != (1, 1) for layer in header.layer[1:3]):
+        return 0
+    return {(2, 1): 0 if sideways else 1, (2, 2): 2}.get((across, down), 0)
+
+
+def _is_stored_as_rgb(header):
+    names = [layer[0] for layer in header.layer]
+    return header.info.get("adobe_transform") == 0 or names == list(b"RGB")
+
+
+def _standard_huffman(source):
+    return any(STANDARD_DC in payload for marker, payload, _ in _segments(source) if marker == HUFFMAN)

@@ -1,0 +1,159 @@
+"""Outside the hole nothing changes, in every lossless format, mode, depth and size."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from photo_files import LOSSLESS, png, saved
+from PIL import Image
+
+from mai_jax import photos
+
+SHAPES = [(1, 1), (1, 7), (9, 1), (5, 6), (33, 21), (140, 9)]
+
+
+def holes(rng, shape):
+    """Empty, full, one pixel, touching borders, anything."""
+    one, border = np.zeros(shape, bool), np.zeros(shape, bool)
+    one[rng.integers(shape[0]), rng.integers(shape[1])] = True
+    border[: rng.integers(1, shape[0] + 1), -rng.integers(1, shape[1] + 1) :] = True
+    return [np.zeros(shape, bool), np.ones(shape, bool), one, border, rng.random(shape) < 0.4]
+
+
+def native(encoded, kind):
+    """The stored values, read without the package; Pillow's view of 16 bits would have only 8."""
+    if kind.startswith(("PNG RGB", "TIFF RGB")) and "16" in kind:
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.asarray(image)
+
+
+def layout(encoded):
+    with Image.open(io.BytesIO(encoded)) as image:
+        palette = image.getpalette("RGB") if image.mode == "P" else None
+        return image.format, image.mode, image.size, palette, encoded[24:26] if image.format == "PNG" else None
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_values_outside_the_hole_are_those_of_the_file(kind):
+    rng = np.random.default_rng(0)
+    for case in range(15):
+        shape = SHAPES[case % len(SHAPES)]
+        encoded = LOSSLESS[kind](rng, shape)
+        photo = photos.decode(encoded, "a")
+        assert photo.rgb.shape == (*shape, 3) and photo.format == kind.split()[0]
+        rgb = rng.integers(0, int(np.iinfo(photo.rgb.dtype).max) + 1, photo.rgb.shape).astype(photo.rgb.dtype)
+        hole = holes(rng, shape)[case % 5]
+        before = photo.rgb.copy()
+        painted = photos.encode(photo, rgb, hole)
+        again = photos.decode(painted, "b")
+        np.testing.assert_array_equal(photo.rgb, before)
+        assert layout(painted) == layout(encoded)
+        np.testing.assert_array_equal(native(painted, kind)[~hole], native(encoded, kind)[~hole])
+        np.testing.assert_array_equal(again.samples.values[~hole], photo.samples.values[~hole])
+        assert (again.alpha is None) == (photo.alpha is None)
+        if photo.alpha is not None:
+            np.testing.assert_array_equal(again.alpha, photo.alpha)
+        if kind.endswith(("RGB", "RGB 8", "RGB 16", "RGBA 8", "RGBA 16", "RGB raw", "RGBA raw")):
+            np.testing.assert_array_equal(again.rgb[hole], rgb[hole])
+
+
+@pytest.mark.parametrize("kind", ["PNG RGBA 8", "PNG LA 16", "PNG P 2 key", "PNG P 8 key", "PNG RGB 16 key",
+                                  "PNG L 1 key", "TIFF RGBA raw", "WEBP RGBA", "GIF P transparent"])  # fmt: skip
+def test_an_opaque_hole_is_opaque_and_the_rest_as_it_was(kind):
+    rng = np.random.default_rng(1)
+    photo = photos.decode(LOSSLESS[kind](rng, (20, 30)), "a")
+    hole = holes(rng, (20, 30))[4]
+    again = photos.decode(photos.encode(photo, photo.rgb, hole, opaque_hole=True), "b")
+    opaque = np.iinfo(photo.alpha.dtype).max
+    assert (photo.alpha[hole] < opaque).any()
+    np.testing.assert_array_equal(again.alpha, np.where(hole, opaque, photo.alpha))
+
+
+def test_16_bits_are_all_there():
+    rng = np.random.default_rng(2)
+    for kind in ("PNG RGB 16", "PNG RGBA 16", "TIFF RGB 16", "TIFF RGBA 16"):
+        encoded = LOSSLESS[kind](rng, (9, 8))
+        truth = native(encoded, kind)
+        photo = photos.decode(encoded, "a")
+        np.testing.assert_array_equal(photo.rgb, truth[..., 2::-1])
+        if "RGBA" in kind:
+            np.testing.assert_array_equal(photo.alpha, truth[..., 3])
+
+
+@pytest.mark.parametrize("kind", ["PNG L 2", "PNG L 16", "TIFF 1 raw", "GIF P", "TIFF CMYK raw", "PNG P 8"])
+def test_the_network_sees_what_a_viewer_shows(kind):
+    encoded = LOSSLESS[kind](np.random.default_rng(3), (12, 13))
+    with Image.open(io.BytesIO(encoded)) as image:
+        seen = np.asarray(image)[..., None].repeat(3, -1) if image.mode == "I;16" else np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(photos.decode(encoded, "a").rgb, seen)
+
+
+@pytest.mark.parametrize("kind", ["PNG L 8", "PNG LA 16", "TIFF 1 raw", "PNG L 4"])
+def test_grey_gets_the_luma(kind):
+    rng = np.random.default_rng(8)
+    photo = photos.decode(LOSSLESS[kind](rng, (20, 20)), "a")
+    top = np.iinfo(photo.rgb.dtype).max
+    rgb = rng.integers(0, int(top) + 1, photo.rgb.shape).astype(photo.rgb.dtype)
+    luma = rgb @ np.array([0.299, 0.587, 0.114]) / top
+    steps = (1 << photo.samples.depth) - 1
+    again = photos.decode(photos.encode(photo, rgb, np.ones((20, 20), bool)), "b")
+    assert np.abs(again.rgb[..., 0] / top - luma).max() <= 0.51 / steps + 0.51 / top
+
+
+def test_a_palette_gets_its_nearest_colour_and_never_a_transparent_one():
+    rng = np.random.default_rng(4)
+    encoded = LOSSLESS["GIF P transparent"](rng, (40, 40))
+    with Image.open(io.BytesIO(encoded)) as image:
+        palette, indices = np.reshape(image.getpalette("RGB"), (-1, 3)).astype(int), np.asarray(image)
+    photo = photos.decode(encoded, "a")
+    rgb = photo.rgb.copy()
+    rgb[:20] = palette[7]  # asks for the transparent one
+    rgb[20:] = rng.integers(0, 256, (20, 40, 3))
+    painted = photos.encode(photo, rgb, np.ones((40, 40), bool))
+    with Image.open(io.BytesIO(painted)) as image:
+        chosen = np.asarray(image)
+    np.testing.assert_array_equal(chosen == 7, indices == 7)
+    distance = ((rgb[:, :, None].astype(int) - palette) ** 2).sum(-1)
+    distance[..., 7] = 1 << 30
+    seen = indices != 7
+    np.testing.assert_array_equal(
+        np.take_along_axis(distance, chosen[..., None].astype(int), -1)[seen, 0], distance.min(-1)[seen])
+
+
+def test_what_is_painted_is_not_taken_for_the_transparent_colour():
+    encoded = LOSSLESS["PNG RGB 8 key"](np.random.default_rng(5), (6, 6))
+    photo = photos.decode(encoded, "a")
+    assert photo.alpha[0, 0] == 0 and (photo.alpha > 0).sum() > 30
+    rgb = np.broadcast_to(photo.rgb[0, 0], photo.rgb.shape).copy()
+    again = photos.decode(photos.encode(photo, rgb, np.ones((6, 6), bool)), "b")
+    np.testing.assert_array_equal(again.alpha, photo.alpha)
+    assert np.abs(again.rgb.astype(int) - rgb).max() == 1
+
+
+def test_an_interlaced_png_keeps_its_values():
+    values = np.random.default_rng(6).integers(0, 65536, (19, 23, 3), dtype=np.uint16)
+    photo = photos.decode(png(values, "RGB", 16, interlaced=True), "a")
+    np.testing.assert_array_equal(photo.rgb, values)
+    again = photos.decode(photos.encode(photo, photo.rgb, np.ones((19, 23), bool)), "b")
+    np.testing.assert_array_equal(again.rgb, values)
+
+
+def test_a_white_is_zero_tiff_of_16_bits_is_not_a_negative():
+    image = Image.fromarray(np.array([[0, 1000, 65535]], np.uint16))
+    encoded = saved(image, "TIFF", tiffinfo={262: 0})
+    photo = photos.decode(encoded, "a")
+    np.testing.assert_array_equal(photo.rgb[0, :, 0], [65535, 64535, 0])
+    again = photos.decode(photos.encode(photo, photo.rgb, np.zeros((1, 3), bool)), "b")
+    np.testing.assert_array_equal(again.rgb, photo.rgb)
+
+
+def test_a_large_photo():
+    rng = np.random.default_rng(7)
+    encoded = LOSSLESS["TIFF RGB raw"](rng, (2000, 3000))
+    photo = photos.decode(encoded, "a")
+    hole = np.zeros((2000, 3000), bool)
+    hole[:300, -300:] = True
+    again = photos.decode(photos.encode(photo, 255 - photo.rgb, hole), "b")
+    np.testing.assert_array_equal(again.rgb, np.where(hole[..., None], 255 - photo.rgb, photo.rgb))
