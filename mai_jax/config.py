@@ -34,12 +34,23 @@ class Holes:
 
 
 @dataclass(slots=True)
+class Adam:
+    """The optimiser of one player."""
+
+    rate: float = 1.0  # of the phase's learning rate
+    b1: float = 0.9
+    b2: float = 0.999
+
+
+@dataclass(slots=True)
 class Generator:
     """Tables 1 and 2. The depth follows the image size."""
 
     width: int = 64  # channels of Encode_1; every other layer is a multiple of it
     leaky_slope: float = 0.2  # decoder activation; the paper gives no slope
-    attention: str = "dense"  # implementation of Eq. 6-8: see nn.attention
+    norm: str = "batch"  # or "region": given and missing positions apart, the paper's future work
+    attention_stages: tuple[int, ...] = (1, 2)  # after Decode_4 (32x32 at 256) and after Decode_3 (64x64)
+    attention: str = "blockwise"  # implementation of Eq. 6-8: see nn.attention
     attention_scale: float = 10.0  # lambda of Eq. 7; as contextual attention [24]
     attention_window: int = 3  # 2k + 1 of Eq. 8
     squeeze: int = 16  # reduction of the squeeze-excitation block; as [44]
@@ -110,6 +121,8 @@ class Config:
     seed: int = 0
     image_size: int = 256
     batch_size: int = 6  # over all devices
+    dtype: str = "float32"  # of the activations: or "bfloat16"; parameters and losses stay float32
+    remat: bool = False  # compute activations between convolutions again in the backward pass, to save memory
     data: Data = field(default_factory=Data)
     holes: Holes = field(default_factory=Holes)
     generator: Generator = field(default_factory=Generator)
@@ -145,7 +158,11 @@ def check(config: Config) -> None:
                  "run.read_threads"):
         require(_get(config, name) >= 1, name, "must be at least 1")
     require(config.generator.attention_window % 2 == 1, "generator.attention_window", "must be odd: 2k + 1 of Eq. 8")
-    require(config.generator.attention in ("dense", "conv"), "generator.attention", "must be dense or conv")
+    require(config.generator.attention in ("blockwise", "dense", "conv"), "generator.attention",
+            "must be blockwise, dense or conv")
+    require(config.generator.norm in ("batch", "region"), "generator.norm", "must be batch or region")
+    require(set(config.generator.attention_stages) <= {1, 2}, "generator.attention_stages", "may hold 1 and 2")
+    require(config.dtype in ("float32", "bfloat16"), "dtype", "must be float32 or bfloat16")
     require(config.data.crop in ("random", "center"), "data.crop", "must be random or center")
     require(config.data.shorter_side >= size, "data.shorter_side", f"must be at least image_size ({size})")
     require(config.holes.mask_means in ("hole", "known"), "holes.mask_means", "must be hole or known")

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mai_jax.nn.precision import wide
 from mai_jax.types import Batch
 
 Features = Sequence[Float[Array, "b _h _w _c"]]
@@ -26,7 +27,7 @@ def valid_l1(raw: Float[Array, "b h w 3"], batch: Batch) -> Float[Array, ""]:
 
 def perceptual(predicted: Features, truth: Features) -> Float[Array, ""]:
     """L_perceptual, Eq. 13: L1 between VGG features, averaged within each layer, summed over layers."""
-    return sum(jnp.mean(jnp.abs(p - t)) for p, t in zip(predicted, truth, strict=True))
+    return sum(jnp.mean(jnp.abs(wide(p) - wide(t))) for p, t in zip(predicted, truth, strict=True))
 
 
 def style(predicted: Features, truth: Features) -> Float[Array, ""]:
@@ -36,7 +37,8 @@ def style(predicted: Features, truth: Features) -> Float[Array, ""]:
 
 def _gram(features: Float[Array, "b h w c"]) -> Float[Array, "b c c"]:
     _, h, w, c = features.shape
-    return jnp.einsum("bhwc,bhwd->bcd", features, features) / (h * w * c)
+    summed = jnp.promote_types(features.dtype, jnp.float32)
+    return jnp.einsum("bhwc,bhwd->bcd", features, features, preferred_element_type=summed) / (h * w * c)
 
 
 def total_variation(image: Float[Array, "b h w 3"], batch: Batch) -> Float[Array, ""]:

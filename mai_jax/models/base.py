@@ -1,11 +1,13 @@
 """What a method is to the rest of the project: players that paint and judge a batch in turn."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mai_jax.config import Config
+from mai_jax.config import Adam, Config
 from mai_jax.types import Batch, Completion
 
 ByPlayer = dict[str, Any]  # a pytree for each player
@@ -27,7 +29,11 @@ class Aux(NamedTuple):
 class Model(Protocol):
     """A method in one phase of its training. Holds no state: parameters and statistics are passed in and out."""
 
-    players: tuple[str, ...]  # in the order in which they move; each has its own optimiser
+    players: tuple[str, ...]  # who moves in this phase, in this order
+
+    @property
+    def adam(self) -> dict[str, Adam]:
+        """The optimiser of every player, whether it moves in this phase or not."""
 
     def __init__(self, config: Config, phase: str = "train") -> None:
         """`phase` is a key of `config.phases`."""
@@ -52,3 +58,13 @@ def pad_with_hole(batch: Batch, multiple: int) -> Batch:
     _, h, w, _ = batch.image.shape
     pad = ((0, 0), (0, -h % multiple), (0, -w % multiple), (0, 0))
     return Batch(jnp.pad(batch.image, pad), jnp.pad(batch.known, pad))
+
+
+def rematerialised(forward: Callable[..., Any], *, enabled: bool) -> Callable[..., Any]:
+    """`forward`, of whose activations only those named "conv" are kept for the backward pass, if `enabled`.
+
+    All else lies between two convolutions and is cheap to compute again.
+    """
+    if not enabled:
+        return forward
+    return jax.checkpoint(forward, policy=jax.checkpoint_policies.save_only_these_names("conv"))

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from mai_jax.types import Masked
@@ -32,7 +33,7 @@ class PartialConv(nn.Module):
 
         # `where`, not a product: whatever an unknown position holds, NaN included, must not get through.
         x = jnp.concatenate([jnp.where(masked.known > 0, masked.x, 0) for masked in inputs], axis=-1)
-        convolved = self._convolve(x, kernel.astype(x.dtype))  # Eq. 1
+        convolved = checkpoint_name(self._convolve(x, kernel.astype(x.dtype)), "conv")  # Eq. 1
 
         known = sum(masked.known * c for masked, c in zip(inputs, channels, strict=True))
         window = jnp.ones((self.kernel, self.kernel, 1, 1), known.dtype)

@@ -3,6 +3,8 @@
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from mai_jax.nn.precision import wide
+
 
 class SqueezeExcite(nn.Module):
     """Scales the channels of `u` by weights in (0, 1) made from their means over the image."""
@@ -12,7 +14,7 @@ class SqueezeExcite(nn.Module):
     @nn.compact
     def __call__(self, u: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         channels = u.shape[-1]
-        z = u.mean(axis=(1, 2), keepdims=True)  # Eq. 9
+        z = wide(u).mean(axis=(1, 2), keepdims=True)  # Eq. 9
         hidden = nn.relu(nn.Dense(max(channels // self.reduction, 1), use_bias=False, name="squeeze")(z))
         w = nn.sigmoid(nn.Dense(channels, use_bias=False, name="excite")(hidden))  # Eq. 10
-        return u * w  # Eq. 11
+        return u * w.astype(u.dtype)  # Eq. 11

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from mai_jax import config as config_lib
 from mai_jax.nn import weights
+from mai_jax.nn.precision import narrow
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +42,11 @@ class VGG16Features(nn.Module):
     """Images in [0, 1] to the maps after pool1, pool2 and pool3."""
 
     width: int = 64
+    dtype: str = "float32"  # of the activations
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"]) -> tuple[Float[Array, "b h2 w2 c"], ...]:
-        x = (images - jnp.array(MEAN, images.dtype)) / jnp.array(STD, images.dtype)
+        x = narrow((images - jnp.array(MEAN, images.dtype)) / jnp.array(STD, images.dtype), self.dtype)
         pooled = []
         for block in POOLED:
             x = _pool(_convolve(x, block, self.width))
@@ -67,7 +69,7 @@ class VGG16Rectified(nn.Module):
 
 def _convolve(x: Float[Array, "b h w c"], block: dict[str, tuple[int, int]], width: int) -> Float[Array, "b h w c2"]:
     for name, (_, multiple) in block.items():
-        x = nn.relu(nn.Conv(width * multiple, (3, 3), padding=1, name=name)(x))
+        x = nn.relu(nn.Conv(width * multiple, (3, 3), padding=1, dtype=x.dtype, name=name)(x))
     return x
 
 

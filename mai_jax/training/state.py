@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Sharding
 from jaxtyping import Array, Int
 
-from mai_jax.config import Config
+from mai_jax.config import Adam, Config
 from mai_jax.models.base import ByPlayer, Model
 from mai_jax.types import Batch
 
@@ -31,7 +31,7 @@ def fresh(model: Model, config: Config) -> State:
     size = config.image_size
     batch = Batch(jnp.zeros((1, size, size, 3)), jnp.ones((1, size, size, 1)))
     params, stats = model.init(init_key, batch)
-    opt = {player: optimiser(config).init(params[player]) for player in model.players}
+    opt = {player: tx.init(params[player]) for player, tx in optimisers(model, config).items()}
     return State(jnp.zeros((), jnp.int32), params, stats, opt, key)
 
 
@@ -48,9 +48,14 @@ def split_key(config: Config) -> tuple[Array, Array]:
     return key, init_key
 
 
-def optimiser(config: Config) -> optax.GradientTransformation:
-    """Adam over all phases, for one player."""
-    return optax.adam(learning_rate(config))
+def optimisers(model: Model, config: Config) -> dict[str, optax.GradientTransformation]:
+    """Each player's Adam over all phases."""
+    schedule = learning_rate(config)
+
+    def optimiser(adam: Adam) -> optax.GradientTransformation:
+        return optax.adam(lambda step: adam.rate * schedule(step), adam.b1, adam.b2)
+
+    return {player: optimiser(adam) for player, adam in model.adam.items()}
 
 
 def learning_rate(config: Config) -> optax.Schedule:

@@ -20,24 +20,25 @@ HoleSampler = Callable[[Any, Array, int], Float[Array, "b h w 1"]]
 
 
 def train_step(
-    model: Model, tx: optax.GradientTransformation, sample_holes: HoleSampler,
+    model: Model, optimisers: dict[str, optax.GradientTransformation], sample_holes: HoleSampler,
     state: State, images: UInt8[Array, "b h w 3"], holes: Any,
 ) -> tuple[State, Logs]:  # fmt: skip
     """The next state, and the scalars of this step named "player/term".
 
     All gradients are taken at the old parameters; a player's outputs reach the later ones under stop_gradient, so one
-    forward pass of the generator serves all, and no gradient leaks into another player's optimiser.
+    forward pass of the generator serves all, and no gradient leaks into another player's optimiser. A player that
+    does not move in this phase stays as it is.
     """
     hole_key, *player_keys = jax.random.split(jax.random.fold_in(state.key, state.step), 1 + len(model.players))
     image = images.astype(float) / 255  # float64 where that is enabled
     batch = Batch(image, sample_holes(holes, hole_key, len(images)).astype(image.dtype))
 
-    new = state.replace(step=state.step + 1, params={}, stats={}, opt={})
+    new = state.replace(step=state.step + 1, params={**state.params}, stats={**state.stats}, opt={**state.opt})
     outputs: dict[str, Array] = {}
     logs: Logs = {"hole_ratio": 1 - batch.known.mean()}
     for player, key in zip(model.players, player_keys, strict=True):
         gradients, total, aux = _judge(model, player, state, batch, outputs, key)
-        updates, new.opt[player] = tx.update(gradients, state.opt[player], state.params[player])
+        updates, new.opt[player] = optimisers[player].update(gradients, state.opt[player], state.params[player])
         new.params[player] = optax.apply_updates(state.params[player], updates)
         new.stats[player] = aux.stats
         outputs |= jax.lax.stop_gradient(aux.outputs)
@@ -65,10 +66,10 @@ def compile_step(model: Model, config: Config, sample_holes: HoleSampler, mesh: 
     """
     everywhere = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec("data"))
-    tx = state_lib.optimiser(config)
+    optimisers = state_lib.optimisers(model, config)
 
     def step(state: State, images: UInt8[Array, "b h w 3"], holes: Any) -> tuple[State, Logs]:
-        return train_step(model, tx, sample_holes, state, images, holes)
+        return train_step(model, optimisers, sample_holes, state, images, holes)
 
     return jax.jit(
         step,

@@ -91,9 +91,9 @@ def test_each_player_moves_along_its_own_gradient_alone(before, after_and_logs):
 
     gradients = gradients_of(before.params)
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradients["discriminator"]["generator"]))
-    tx = state_lib.optimiser(config())
+    tx = state_lib.optimisers(MAI(config()), config())
     for player in MAI.players:
-        updates, _ = tx.update(gradients[player][player], before.opt[player])
+        updates, _ = tx[player].update(gradients[player][player], before.opt[player])
         expected = jax.tree.map(lambda p, u: p + u, before.params[player], updates)
         for a, b in zip(*map(jax.tree.leaves, (expected, after.params[player])), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)

@@ -1,0 +1,96 @@
+"""The trunk and the rival on it: its settings change what they should and nothing else."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mai_jax.config import VGG16, Config, Discriminator, Generator, Phase
+from mai_jax.models import MODELS
+from mai_jax.types import Batch
+
+TINY = Config(image_size=32, batch_size=2, generator=Generator(width=8, squeeze=4),
+              discriminator=Discriminator(width=4),
+              vgg16=VGG16(weights="random", width=4), train=Phase(steps=1))
+RNG = np.random.default_rng(0)
+IMAGE = RNG.random((2, 32, 32, 3)).astype(np.float32)
+KNOWN = np.ones((2, 32, 32, 1), np.float32)
+KNOWN[:, 8:20, 10:25] = 0
+BATCH = Batch(jnp.asarray(IMAGE), jnp.asarray(KNOWN))
+
+
+def generator(**fields):
+    return dataclasses.replace(TINY, generator=dataclasses.replace(TINY.generator, **fields))
+
+
+def judged(config, batch=BATCH):
+    """(loss, gradients, Completion) of the generator at its first parameters."""
+    model = MODELS[config.method](config)
+    params, stats = model.init(jax.random.key(0), batch)
+
+    def loss(own):
+        return model.loss("generator", {**params, "generator": own}, stats, batch, {}, jax.random.key(0))[0]
+
+    total, gradients = jax.jit(jax.value_and_grad(loss))(params["generator"])
+    return total, gradients, jax.jit(model.paint)(params, stats, batch, jax.random.key(0))
+
+
+def test_the_rival_is_the_method_without_attention_and_judge():
+    params, _ = MODELS["mai"](generator(attention_stages=())).init(jax.random.key(0), BATCH)
+    rival, _ = MODELS["pconv"](TINY).init(jax.random.key(0), BATCH)
+    assert jax.tree.map(jnp.shape, params["generator"]) == jax.tree.map(jnp.shape, rival["generator"])
+
+
+@pytest.mark.parametrize("stages", [(), (1,), (2,), (1, 2)])
+def test_attention_stages_come_and_go(stages):
+    model = MODELS["mai"](generator(attention_stages=stages))
+    params, stats = model.init(jax.random.key(0), BATCH)
+    expected = {f"attention_{stage}" for stage in stages}
+    assert {name for name in params["generator"] if name.startswith("attention")} == expected
+    assert set(model.paint(params, stats, BATCH, jax.random.key(0)).aux) == expected
+
+
+def test_nothing_in_the_hole_reaches_the_rival():
+    model = MODELS["pconv"](TINY)
+    params, stats = model.init(jax.random.key(0), BATCH)
+    poisoned = BATCH._replace(image=jnp.where(BATCH.known > 0, BATCH.image, jnp.nan))
+    paint = jax.jit(model.paint)
+    np.testing.assert_array_equal(*(paint(params, stats, b, jax.random.key(0)).raw for b in (BATCH, poisoned)))
+
+
+@pytest.mark.parametrize("method", ["mai", "pconv"])
+def test_rematerialisation_changes_no_number(x64, method):
+    batch = Batch(*(jnp.asarray(part, float) for part in BATCH))
+    plain, again = (judged(dataclasses.replace(TINY, method=method, remat=remat), batch) for remat in (False, True))
+    for a, b in zip(*map(jax.tree.leaves, (plain, again)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9 * float(jnp.abs(a).max()))
+
+
+def test_rematerialisation_keeps_the_convolutions_only():
+    config = dataclasses.replace(TINY, method="pconv", remat=True)
+    model = MODELS["pconv"](config)
+    params, stats = model.init(jax.random.key(0), BATCH)
+    text = str(jax.make_jaxpr(jax.grad(lambda own: model.generate({"generator": own}, stats, BATCH)[0].sum()))(
+        params["generator"]))
+    forward_and_again = text.count("conv_general_dilated[")
+    assert "remat" in text or "checkpoint" in text
+    plain = MODELS["pconv"](TINY)
+    without = str(jax.make_jaxpr(jax.grad(lambda own: plain.generate({"generator": own}, stats, BATCH)[0].sum()))(
+        params["generator"])).count("conv_general_dilated[")
+    layers = 2 * model.depth
+    # Twice per layer forward: features and coverage. Coverage, one channel, may be computed again; features may not.
+    assert forward_and_again - without <= layers
+
+
+@pytest.mark.parametrize("norm", ["batch", "region"])
+def test_bfloat16_is_close_and_keeps_what_must_be_exact(norm):
+    config = generator(norm=norm)
+    exact, rough = (judged(dataclasses.replace(config, dtype=dtype)) for dtype in ("float32", "bfloat16"))
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(rough[:2]))
+    assert rough[2].raw.dtype == jnp.float32 and rough[2].aux["attention_1"].x.dtype == jnp.bfloat16
+    np.testing.assert_allclose(rough[0], exact[0], rtol=0.03)
+    np.testing.assert_array_equal(np.where(KNOWN > 0, rough[2].image, 0), np.where(KNOWN > 0, IMAGE, 0))
+    a, b = (jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(g)]) for g in (exact[1], rough[1]))
+    assert jnp.vdot(a, b) / jnp.linalg.norm(a) / jnp.linalg.norm(b) > 0.95
