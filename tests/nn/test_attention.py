@@ -1,4 +1,4 @@
-"""Pixelwise attention (Eq. 6-12): both implementations against loops over the equations, and what they may not read."""
+"""Pixelwise attention (Eq. 6-12): every implementation against loops over the equations, and what they may not read."""
 
 from functools import partial
 from itertools import product
@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh, PartitionSpec
 from jax.test_util import check_grads
 
-from mai_jax.nn.attention import PixelwiseAttention, attend, scores
+from mai_jax.nn import blockwise_attention
+from mai_jax.nn.attention import IMPLEMENTATIONS, PixelwiseAttention, attend, scores
 from mai_jax.types import Masked
 
-IMPLEMENTATIONS = ["dense", "conv"]
-both = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+each = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 
 
 def draw(size, *, channels=3, known_share=0.5, batch=2, seed=0):
@@ -49,6 +50,24 @@ def by_loops(x, known, scale, window):
     return propagated, painted
 
 
+@pytest.fixture
+def blocks_of(monkeypatch):
+    """Sets how many rows of queries a block has."""
+    return lambda rows: monkeypatch.setattr(blockwise_attention, "_rows", lambda h, w, k: rows)
+
+
+def value_and_gradient(x, known, **settings):
+    """What attention paints, and the gradient of a sum in which every position has a weight of its own."""
+
+    @jax.jit  # here, so that nothing compiled for another size of block is used again
+    def both(x, known):
+        painted, pull_back = jax.vjp(lambda x: attend(Masked(x, known), **settings), x)
+        weights = jnp.cos(jnp.arange(x.size, dtype=jnp.float32)).reshape(x.shape)
+        return painted, *pull_back(weights.astype(x.dtype))
+
+    return both(x, known)
+
+
 def bits(tree):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
@@ -71,14 +90,14 @@ def test_equals_the_equations(x64, size, window, scale, known_share):
         np.testing.assert_allclose(painted, expected, rtol=1e-10, atol=1e-10, err_msg=implementation)
 
 
-@both
+@each
 @pytest.mark.parametrize("window", [1, 3])
 def test_gradients(x64, implementation, window):
     x, known = draw((3, 4), batch=1)
     check_grads(lambda x: run(x, known, scale=3.0, window=window, implementation=implementation), (x,), 1, ["rev"])
 
 
-@both
+@each
 def test_a_scaled_copy_of_a_background_pixel_finds_its_original(x64, implementation):
     """Eq. 6 compares directions, and what is painted is the background pixel itself, not its unit vector."""
     x, known = draw((4, 4), batch=1)
@@ -90,7 +109,7 @@ def test_a_scaled_copy_of_a_background_pixel_finds_its_original(x64, implementat
         np.testing.assert_allclose(painted[0, *hole], x[0, *originals[i % len(originals)]], rtol=1e-9)
 
 
-@both
+@each
 @pytest.mark.parametrize("poison", [1e6, np.nan])
 def test_what_stands_in_a_hole_serves_as_query_only(implementation, poison):
     """Poison at one position reaches its own row of scores, and through the shifts of Eq. 8 those at most k away."""
@@ -113,7 +132,7 @@ def test_what_stands_in_a_hole_serves_as_query_only(implementation, poison):
         assert not np.any(clean_gradient[:, 2, 3])
 
 
-@both
+@each
 @pytest.mark.parametrize("known_share", [0.0, 1.0])
 def test_all_hole_and_no_hole(implementation, known_share):
     x, known = (a.astype(np.float32) for a in draw((4, 5), known_share=known_share))
@@ -127,7 +146,72 @@ def test_all_hole_and_no_hole(implementation, known_share):
         assert not np.any(gradient)
 
 
-@both
+@pytest.mark.parametrize(("size", "rows", "window"), [
+    ((5, 4), 2, 1), ((4, 7), 3, 3), ((6, 5), 1, 5), ((7, 3), 7, 5), ((3, 4), 9, 3), ((1, 6), 1, 3),
+])
+def test_no_size_of_block_changes_values_or_gradients(x64, blocks_of, size, rows, window):
+    x, known = draw(size, known_share=0.6)
+    x[0, 0, 1] = 0  # a vector without a direction ...
+    known[0, 0, 1] = 1
+    known[1] = 0  # ... and an image without background
+    blocks_of(rows)
+    found = value_and_gradient(x, known, window=window, implementation="blockwise")
+    for reference in ("dense", "conv"):
+        expected = value_and_gradient(x, known, window=window, implementation=reference)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10, err_msg=reference)
+
+
+def test_a_steep_softmax_does_not_underflow(x64):
+    """The best that background offers may be far from a query; its weight is still one."""
+    x, known = draw((4, 4), channels=2)
+    x[..., 0] = np.where(known[..., 0] == 1, 3, -3)
+    expected = run(x, known, scale=500.0, implementation="dense")
+    with jax.enable_x64(False):
+        found = run(np.float32(x), np.float32(known), scale=500.0, implementation="blockwise")
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_bfloat16_rounds_features_but_not_sums(blocks_of):
+    """Scores in bfloat16 miss the bound, which one rounding of the features keeps."""
+    x, known = (jnp.asarray(a, jnp.bfloat16) for a in draw((32, 32), channels=16, batch=1))
+    blocks_of(9)
+    found = value_and_gradient(x, known, implementation="blockwise")
+    expected = value_and_gradient(*(a.astype(jnp.float32) for a in (x, known)), implementation="dense")
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == jnp.bfloat16
+        assert float(jnp.linalg.norm((a - b).ravel()) / jnp.linalg.norm(b.ravel())) < 0.005
+
+
+def test_blockwise_never_holds_the_scores_of_all_pairs():
+    """Neither pass; the dense form needs at least twice 64 MiB here."""
+    features = Masked(jnp.zeros((1, 64, 64, 4)), jnp.ones((1, 64, 64, 1)))
+    slope = jax.jit(jax.grad(lambda x: jnp.sum(attend(features._replace(x=x), implementation="blockwise") ** 2)))
+    assert slope.lower(features.x).compile().memory_analysis().temp_size_in_bytes < 48 * 2**20
+
+
+def test_blockwise_under_every_transformation(x64, blocks_of):
+    """Split over eight devices, mapped, and computed again for the backward pass: the same numbers."""
+    x, known = draw((4, 5), batch=8)
+    blocks_of(3)
+    plain = partial(attend, window=3, implementation="blockwise")
+    mesh, one = Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data")
+    ways = {
+        "shard_map": jax.shard_map(plain, mesh=mesh, in_specs=(Masked(one, one),), out_specs=one),
+        "vmap": lambda f: jax.vmap(lambda f: plain(Masked(*(a[None] for a in f)))[0])(f),
+        "checkpoint": jax.checkpoint(plain),
+    }
+
+    def value_and_slope(way):
+        return jax.jit(jax.value_and_grad(lambda x, known: jnp.sum(jnp.sin(way(Masked(x, known))))))(x, known)
+
+    expected = value_and_slope(plain)
+    for name, way in ways.items():
+        for a, b in zip(value_and_slope(way), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10, err_msg=name)
+
+
+@each
 def test_module_equals_the_equations(x64, implementation):
     """Eq. 12: the features, then what was painted, through SE and a 1x1 convolution."""
     x, known = draw((3, 4), channels=4)
