@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test install
+.PHONY: quickstart test install pictures
 
 quickstart: .venv/installed
 	$(BIN)/python train.py --config=configs/quickstart.py
@@ -12,6 +12,10 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 install: .venv/installed
+
+# The pictures of the README, from the quickstart's checkpoint.
+pictures: quickstart .venv/installed-dev
+	$(BIN)/python docs/pictures.py runs/quickstart
 
 .venv/installed: requirements.txt constraints.txt
 	$(PYTHON) -m venv .venv

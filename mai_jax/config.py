@@ -77,8 +77,31 @@ class Losses:
 
 
 @dataclass(slots=True)
+class PIC:
+    """The rival PIC [31], as its authors trained it."""
+
+    width: int = 32  # channels of the first block; the widest have four times as many
+    kl: float = 80.0  # of both divergences: 20 for each of four scales
+    l1: float = 20.0  # of the pixel differences, which are summed over the scales; images in [-1, 1]
+    adversarial: float = 1.0
+
+
+@dataclass(slots=True)
+class EdgeConnect:
+    """The rival EdgeConnect [21], as its authors trained it. Its widths are `generator`'s and `discriminator`'s."""
+
+    sigma: float = 2.0  # pixels; how much a photograph is blurred before its edges are sought
+    edge_adversarial: float = 1.0  # lambdas of the edge generator ...
+    feature_matching: float = 10.0
+    l1: float = 1.0  # ... and of the generator
+    adversarial: float = 0.1
+    perceptual: float = 0.1
+    style: float = 250.0
+
+
+@dataclass(slots=True)
 class VGG16:
-    """The feature extractor of Eq. 13-15."""
+    """The feature extractor of Eq. 13-15; EdgeConnect takes VGG-19 from here, under the same rules."""
 
     weights: str = "hub"  # "hub" = fetch ImageNet weights once; a .safetensors file; "random" = untrained, for tests
     width: int = 64  # channels of the first block; anything but 64 goes with "random" only
@@ -128,6 +151,8 @@ class Config:
     generator: Generator = field(default_factory=Generator)
     discriminator: Discriminator = field(default_factory=Discriminator)
     losses: Losses = field(default_factory=Losses)
+    pic: PIC = field(default_factory=PIC)
+    edge_connect: EdgeConnect = field(default_factory=EdgeConnect)
     vgg16: VGG16 = field(default_factory=VGG16)
     train: Phase = field(default_factory=Phase)
     finetune: Phase = field(default_factory=lambda: Phase(learning_rate=5e-5, freeze_encoder_norm=True))
@@ -153,9 +178,9 @@ def check(config: Config) -> None:
 
     size = config.image_size
     require(size >= 32 and size & (size - 1) == 0, "image_size", "must be a power of two, 32 or more")
-    for name in ("batch_size", "generator.width", "discriminator.width", "vgg16.width", "evaluation.batch_size",
-                 "generator.squeeze", "run.log_every", "run.save_every", "run.keep", "run.pictures_every",
-                 "run.read_threads"):
+    for name in ("batch_size", "generator.width", "discriminator.width", "pic.width", "vgg16.width",
+                 "evaluation.batch_size", "generator.squeeze", "run.log_every", "run.save_every", "run.keep",
+                 "run.pictures_every", "run.read_threads"):
         require(_get(config, name) >= 1, name, "must be at least 1")
     require(config.generator.attention_window % 2 == 1, "generator.attention_window", "must be odd: 2k + 1 of Eq. 8")
     require(config.generator.attention in ("blockwise", "dense", "conv"), "generator.attention",
@@ -168,6 +193,7 @@ def check(config: Config) -> None:
     require(config.holes.mask_means in ("hole", "known"), "holes.mask_means", "must be hole or known")
     require(0 < config.holes.min_ratio <= config.holes.max_ratio, "holes.min_ratio", "must be in (0, max_ratio]")
     require(config.holes.max_ratio < 1, "holes.max_ratio", "must be below 1")
+    require(config.edge_connect.sigma > 0, "edge_connect.sigma", "must be positive")
     require(config.vgg16.width == 64 or config.vgg16.weights == "random", "vgg16.width",
             "trained weights have width 64; another width goes with vgg16.weights=random only")
     edges = config.evaluation.edges
@@ -185,7 +211,11 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any]) -> Config:
-    """The config that `to_dict` wrote. Raises InputError for a field too many or too few: another version wrote it."""
+    """The config that `to_dict` wrote, now or in an earlier version.
+
+    A field that is missing did not exist yet and takes its default: the default of a new field is what was done before
+    it. Raises InputError for a field that is unknown: a later version wrote it.
+    """
     return _build(Config, values, "config")
 
 
@@ -210,10 +240,9 @@ def _as_json(value: Any) -> Any:
 
 def _build(cls: type, values: dict[str, Any], where: str) -> Any:
     fields = {f.name: f for f in dataclasses.fields(cls)}
-    odd = sorted(set(fields) ^ set(values))
-    if odd:
-        raise InputError(f"{where}: field {odd[0]} is {'unknown' if odd[0] in values else 'missing'}; "
-                         "the checkpoint was written by another version of mai_jax: use that version")
+    if unknown := sorted(set(values) - set(fields)):
+        raise InputError(f"{where}: field {unknown[0]} is unknown; the checkpoint was written by another version of "
+                         "mai_jax: use that version")
     made = {}
     for name, value in values.items():
         if dataclasses.is_dataclass(fields[name].type):

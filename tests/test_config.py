@@ -45,6 +45,12 @@ def test_a_typo_is_an_error():
         config_lib.from_dict(values)
 
 
+def test_a_checkpoint_of_an_earlier_version_keeps_its_meaning():
+    values = config_lib.to_dict(Config(seed=7))
+    del values["dtype"], values["edge_connect"], values["generator"]["norm"]
+    assert config_lib.from_dict(values) == Config(seed=7)
+
+
 def test_differences_name_the_fields_that_change_numbers():
     a, b = Config(), Config()
     b.run.log_every, b.losses.style, b.evaluation.edges = 1, 250.0, (0.0, 1.0)
@@ -56,7 +62,8 @@ def test_differences_name_the_fields_that_change_numbers():
     ("image_size", 100), ("batch_size", 0), ("data.crop", "middle"), ("data.shorter_side", 255),
     ("holes.mask_means", "white"), ("holes.min_ratio", 0.0), ("holes.max_ratio", 1.0), ("train.schedule", "step"),
     ("evaluation.edges", (0.2, 0.1)), ("vgg16.width", 16), ("generator.attention_window", 2),
-    ("generator.attention", "sparse"), ("run.keep", 0),
+    ("generator.attention", "sparse"), ("run.keep", 0), ("dtype", "float16"),
+    ("generator.norm", "layer"), ("generator.attention_stages", (3,)),
 ])
 def test_unusable_values_are_named(name, value):
     config = Config()

@@ -83,11 +83,11 @@ def overlay(
     shown = shown[..., None].repeat(3, axis=2)
     box, light = _light(heat, hole.shape)
     shown[box] = ((1 - light) * shown[box] + light * eight[box]).astype(np.uint8)
-    line = max(max(hole.shape) // 300, 1)
+    line = max(max(hole.shape) // 240, 1)
     shown[_outline(hole, line)] = OUTLINE
     page = Image.fromarray(shown)
     draw = ImageDraw.Draw(page)
-    for radius, width, colour in ((4 * line, 3 * line, (0, 0, 0)), (3 * line, line, MARK)):
+    for radius, width, colour in ((5 * line, 4 * line, (0, 0, 0)), (4 * line, 2 * line, MARK)):
         draw.ellipse((column - radius, row - radius, column + radius, row + radius), outline=colour, width=width)
     return np.asarray(page)
 
