@@ -9,10 +9,13 @@ SECONDS = 0.3  # programs that compile faster are not worth a file
 
 
 def enable() -> None:
-    """Keeps programs in $XDG_CACHE_HOME/mai_jax, or where JAX_COMPILATION_CACHE_DIR says. Changes JAX's global config,
-    so commands call it and the library does not."""
-    if jax.config.jax_compilation_cache_dir is None:
-        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        jax.config.update("jax_compilation_cache_dir", str(Path(home, "mai_jax", "compiled").expanduser()))
+    """Keeps programs in $XDG_CACHE_HOME/mai_jax, unless JAX_COMPILATION_CACHE_DIR names another place.
+
+    Changes JAX's global config, so commands call it and the library does not.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:
+        return  # the user's own cache, under the user's own settings
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    jax.config.update("jax_compilation_cache_dir", str(Path(home, "mai_jax", "compiled").expanduser()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", SECONDS)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

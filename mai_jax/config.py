@@ -136,6 +136,7 @@ class Run:
     pictures_every: int = 5000
     pictures: int = 8  # how many held-out photographs are painted each time
     read_threads: int = 2
+    profile_steps: int = 0  # steps of which a trace is written, soon after the start
 
 
 @dataclass(slots=True)
@@ -196,6 +197,7 @@ def check(config: Config) -> None:
     require(config.edge_connect.sigma > 0, "edge_connect.sigma", "must be positive")
     require(config.vgg16.width == 64 or config.vgg16.weights == "random", "vgg16.width",
             "trained weights have width 64; another width goes with vgg16.weights=random only")
+    require(config.run.profile_steps >= 0, "run.profile_steps", "must not be negative")
     edges = config.evaluation.edges
     rising = len(edges) >= 2 and all(a < b for a, b in itertools.pairwise(edges))
     require(rising and edges[0] >= 0 and edges[-1] <= 1, "evaluation.edges", "must rise within [0, 1]")

@@ -31,5 +31,6 @@ def test_the_second_start_compiles_nothing(tmp_path):
 
 
 def test_a_folder_named_by_the_user_is_used(tmp_path):
-    assert start(XDG_CACHE_HOME=str(tmp_path / "a"), JAX_COMPILATION_CACHE_DIR=str(tmp_path / "b")) == 0
+    own = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "b"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    assert start(XDG_CACHE_HOME=str(tmp_path / "a"), **own) == 0
     assert any((tmp_path / "b").iterdir()) and not (tmp_path / "a").exists()

@@ -27,6 +27,7 @@ from mai_jax.models.base import Model
 from mai_jax.training import state as state_lib
 from mai_jax.training.interrupt import Interrupt
 from mai_jax.training.pictures import Pictures
+from mai_jax.training.profile import Profile
 from mai_jax.training.progress import Diverged, Progress
 from mai_jax.training.state import State
 from mai_jax.training.step import compile_step, data_mesh
@@ -58,9 +59,10 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
         checkpoint.Writer(workdir, keep=config.run.keep) as writer,
         Logbook(workdir, step=step) as logbook,
         contextlib.closing(pipeline.train_batches(source, config, start=step)) as images,
+        contextlib.closing(Profile(config.run.profile_steps, workdir)) as profile,
     ):
         try:
-            _run(config, mesh, state, images, hiding, interrupt, writer, logbook, pictures)
+            _run(config, mesh, state, images, hiding, interrupt, writer, logbook, pictures, profile)
         except Diverged as error:
             writer.wait()
             good = checkpoint.steps(workdir)
@@ -72,7 +74,7 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
 
 def _run(
     config: Config, mesh: Mesh, state: State, images: Images, hiding: holes.Hiding,
-    interrupt: Interrupt, writer: checkpoint.Writer, logbook: Logbook, pictures: Pictures,
+    interrupt: Interrupt, writer: checkpoint.Writer, logbook: Logbook, pictures: Pictures, profile: Profile,
 ) -> None:  # fmt: skip
     """All steps that are left. A signal or an unusable image ends them between two steps, with the state saved."""
     bank = jax.device_put(hiding.bank, NamedSharding(mesh, PartitionSpec()))
@@ -89,6 +91,7 @@ def _run(
                 state, logs = train_step(state, _next(images, mesh, progress), bank)
                 step += 1
                 progress.note(step, logs)
+                profile.note(logs)
                 if step % config.run.pictures_every == 0 or step == config.total_steps:
                     pictures.write(step, state, logbook)
                 if step % config.run.save_every == 0:  # last: what a step leaves in the logs is there when it is saved

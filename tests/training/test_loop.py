@@ -135,6 +135,14 @@ def test_an_unusable_image_in_mid_run_costs_no_step(start, tmp_path):
     assert process.returncode == 0 and "all 50 steps are done" in output, output
 
 
+def test_a_trace_of_some_steps_is_written(start, tmp_path):
+    process = start(tmp_path, "--config.train.steps=14", "--config.finetune.steps=0", "--config.run.profile_steps=2")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert f"trace of 2 steps: {tmp_path / 'profile'}" in output
+    assert list((tmp_path / "profile").rglob("perfetto_trace.json.gz"))
+
+
 def test_another_config_in_the_same_workdir_is_refused(start, uninterrupted):
     process = start(uninterrupted, "--config.losses.style=100", "--config.run.log_every=5")
     output, _ = process.communicate(timeout=900)
