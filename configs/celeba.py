@@ -10,12 +10,13 @@ the steps of both phases by 6 / batch size. Hours and numbers reached: not measu
 """
 
 from mai_jax.config import Config, Data, Phase
+from mai_jax.variants import variant
 
 
-def get_config(method: str = "mai") -> Config:
-    return Config(
-        method=method,
+def get_config(name: str = "mai") -> Config:
+    config = Config(
         data=Data(train="celeb_a", shorter_side=256, crop="center"),
         train=Phase(steps=350_000, learning_rate=2e-4),
         finetune=Phase(steps=150_000, learning_rate=5e-5, freeze_encoder_norm=True),
     )
+    return variant(config, name)

@@ -11,12 +11,13 @@ the steps of both phases by 6 / batch size. Hours and numbers reached: not measu
 """
 
 from mai_jax.config import Config, Data, Phase
+from mai_jax.variants import variant
 
 
-def get_config(method: str = "mai") -> Config:
-    return Config(
-        method=method,
+def get_config(name: str = "mai") -> Config:
+    config = Config(
         data=Data(train="places2", shorter_side=350),
         train=Phase(steps=2_000_000, learning_rate=2e-4),
         finetune=Phase(steps=1_000_000, learning_rate=5e-5, freeze_encoder_norm=True),
     )
+    return variant(config, name)

@@ -9,11 +9,11 @@ steps. Both weigh little here.
 """
 
 from mai_jax.config import VGG16, Config, Data, Discriminator, Generator, Losses, Phase, Run
+from mai_jax.variants import variant
 
 
-def get_config(method: str = "mai") -> Config:
-    return Config(
-        method=method,
+def get_config(name: str = "mai") -> Config:
+    config = Config(
         image_size=64,
         batch_size=8,
         data=Data(train="sample_photos", shorter_side=80),
@@ -25,3 +25,4 @@ def get_config(method: str = "mai") -> Config:
         finetune=Phase(steps=100, learning_rate=2e-4, schedule="cosine", freeze_encoder_norm=True),
         run=Run(log_every=50, save_every=200, pictures_every=400, pictures=3),
     )
+    return variant(config, name)

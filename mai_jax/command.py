@@ -65,7 +65,7 @@ def _config_files() -> list[Path]:
 def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
-    except flags.Error as error:
+    except (flags.Error, RunError) as error:
         sys.exit(_fail(str(error).splitlines()[0]))
     except (KeyError, AttributeError) as error:  # an override of a field that the config does not have
         sys.exit(_fail(f"{str(error).strip(chr(34))}; see mai_jax/config.py for the fields"))
