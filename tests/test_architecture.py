@@ -18,7 +18,8 @@ ALLOWED = {
     "types": set(), "files": set(), "config": {"types"}, "data": {"types", "config"},
     "nn": NN, "losses": {"types", "nn"}, "models": MODELS,
     "checkpoint": {"types", "config"}, "logbook": {"types", "files"}, "visualize": {"types"},
-    "training": TRAINING, "inference": INFERENCE, "evaluation": EVALUATION, "compilation_cache": set(), "variants": {"types", "config"},
+    "training": TRAINING, "inference": INFERENCE, "evaluation": EVALUATION,
+    "compilation_cache": set(), "variants": {"types", "config"},
     "command": {"types", "config", "compilation_cache"},
     "photos": {"types"}, "repair": REPAIR, "demo": REPAIR | {"repair"},
 }  # fmt: skip

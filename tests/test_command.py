@@ -38,7 +38,7 @@ def test_flags(tmp_path):
         (("train.py", QUICK, "--confg=1"), "confg"),
         (("train.py", QUICK, "extra"), "unexpected argument 'extra'"),
         (("train.py", QUICK, f"--config.data.train={empty}"), f"{empty}"),
-        (("train.py", QUICK + ":mia"), "config.method='mia': no such method"),
+        (("train.py", QUICK + ":mia"), "--config=...:mia: no such variant; there are mai, pconv"),
         (("train.py", QUICK, f"--config.holes.train={empty}"), f"{empty}"),
         (("train.py", QUICK, "--config.vgg16.weights=README.md", "--config.vgg16.width=64"), "README.md: not a"),
         (("evaluate.py",), "give either --workdir=DIR"),

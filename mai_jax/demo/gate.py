@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_UPLOAD = 50 * 2**20  # bytes of a photograph
 MAX_EVENT = 8 * 2**20  # bytes of what is said to the page: what was painted, and which buttons were pressed
-LONGEST = 1000  # characters of a path
+LONGEST, LONGEST_NAME = 1000, 255  # bytes of a path and of a name in it; the file system would raise beyond
 FILES, UPLOAD, EVENT = "/gradio_api/file=", "/gradio_api/upload", "/gradio_api/queue/join"
 PAGES = {"/", "/theme.css", "/favicon.ico", "/gradio_api/startup-events", "/gradio_api/queue/data",
          "/gradio_api/upload_progress", UPLOAD, EVENT}
@@ -54,7 +54,9 @@ class Gate:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers, path = Headers(scope=scope), scope.get("path", "")
-        odd = len(path) > LONGEST or "\0" in path or ".." in path.split("/")
+        names = path.split("/")
+        too_long = len(path.encode()) > LONGEST or max(len(name.encode()) for name in names) > LONGEST_NAME
+        odd = too_long or "\0" in path or ".." in names
         if scope["type"] != "http" or odd or (path not in PAGES and not path.startswith(FOLDERS)):
             return 404, "no such page"
         if self.hosts is not None and headers.get("host", "").rsplit(":", 1)[0] not in self.hosts:

@@ -92,6 +92,7 @@ def test_requests_are_bounded(served):
     assert ask(served, "/gradio_api/upload", "POST", iter([b"a"]), **said)[0] == 411
     assert ask(served, "/gradio_api/queue/join", "POST", None, Content_Length=str(9 * 2**20))[0] == 413
     assert ask(served, "/gradio_api/queue/join", "POST", "[" * 100_000)[0] == 400
+    assert ask(served, "/static/" + "a" * 300)[0] == ask(served, "/static/" + "a/" * 600)[0] == 404
 
 
 def test_another_sites_name_for_this_machine_is_refused(served):

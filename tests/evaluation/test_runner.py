@@ -11,8 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import untrained_run
 from PIL import Image
+from untrained import untrained_run
 
 from mai_jax.config import Data
 from mai_jax.evaluation import lpips, report, runner, subject
@@ -64,7 +64,7 @@ def test_every_photograph_has_one_hole_per_bin(checkpointed, records):
 
 
 def test_records_say_what_the_completed_pixels_say(checkpointed, records):
-    painted = np.concatenate(list(runner.completed(checkpointed.pairs, DEFAULT.protocol, checkpointed.paint, 5)))
+    painted = np.concatenate(list(runner.completed(checkpointed.pairs, DEFAULT.protocol, checkpointed.paint, 4)))
     for pair, pixels, record in zip(checkpointed.pairs, painted, records, strict=True):
         np.testing.assert_array_equal(pixels[~pair.hole], pair.truth[~pair.hole])
         error = np.mean((pixels / 255.0 - pair.truth / 255.0) ** 2)
@@ -132,7 +132,7 @@ def test_the_report_is_whole_strict_json_and_the_same_twice(checkpointed, tmp_pa
 
 def test_files_of_another_program_give_the_same_records(checkpointed, records, tmp_path):
     """Our own output, saved as PNG and measured from the folders, is measured the same; --against joins both."""
-    painted = np.concatenate(list(runner.completed(checkpointed.pairs, DEFAULT.protocol, checkpointed.paint, 8)))
+    painted = np.concatenate(list(runner.completed(checkpointed.pairs, DEFAULT.protocol, checkpointed.paint, 4)))
     for folder in ("pred", "truth", "masks"):
         (tmp_path / folder).mkdir()
     for i, (pair, pixels) in enumerate(zip(checkpointed.pairs, painted, strict=True)):

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from conftest import untrained_run
+from untrained import untrained_run
 
 from mai_jax.inference import Inpainter
 from mai_jax.inference.windows import Window

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import untrained_run
+from untrained import untrained_run
 
 from mai_jax.config import Config, Generator
 from mai_jax.inference import Inpainter

@@ -5,8 +5,8 @@ import logging
 
 import numpy as np
 import pytest
-from conftest import untrained_run
 from PIL import Image
+from untrained import untrained_run
 
 from mai_jax.inference import Inpainter
 from mai_jax.repair.filling import fill, grow

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import untrained_run
 from PIL import Image
+from untrained import untrained_run
 
 ROOT = Path(__file__).parents[2]
 
