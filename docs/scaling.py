@@ -53,7 +53,7 @@ pass; the other columns hide all of it.
 
 def main() -> None:
     jax.config.update("jax_platforms", "cpu")
-    logging.getLogger("mai_jax.nn.vgg16").setLevel(logging.ERROR)
+    logging.getLogger("mai_jax.nn.vgg").setLevel(logging.ERROR)
     wanted = [(topology, size, remat) for topology in SMALLEST.values() for size in BATCH for remat in (False, True)]
     records = [record(*case) for case in (*wanted, CHECKED)]
     *shown, check = records

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 FORMATS = (".stablehlo", ".onnx")
+ONNX_METHODS = ("mai", "pconv")
 MEANING = {
     "image": "float32 [b, h, w, 3], RGB in [0, 1]; what it holds in the hole does not matter",
     "hole": "float32 [b, h, w, 1], 1 = to be painted, 0 = given; in between, 0.5 and above is hole",
@@ -40,6 +41,7 @@ class Trained(NamedTuple):
     """A checkpoint as the function that is exported."""
 
     name: str
+    method: str
     image_size: int
     complete: Complete
 
@@ -60,6 +62,9 @@ def export(folder: Path, output: Path, step: int | None = None, size: int | None
         raise InputError(f"--output={output}: ONNX needs jax2onnx; pip install 'mai_jax[onnx]'")
     trained = load(folder, step)
     if output.suffix == ".onnx":
+        if trained.method not in ONNX_METHODS:
+            raise InputError(f"--output={output}: jax2onnx gets the transposed convolutions of {trained.method} wrong; "
+                             "export it as .stablehlo")
         size = size or trained.image_size
     multiple = trained.image_size
     shape = f"b, {multiple}*h, {multiple}*w" if size is None else f"b, {size}, {size}"
@@ -91,4 +96,4 @@ def load(folder: Path, step: int | None = None) -> Trained:
         raw = model.paint(saved["params"], saved["stats"], batch, jax.random.key(0)).raw
         return complete(jnp.clip(raw, 0, 1), batch)
 
-    return Trained(f"{config.method}, step {reader.step}", size, completed)
+    return Trained(f"{config.method}, step {reader.step}", config.method, size, completed)

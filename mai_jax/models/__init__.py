@@ -1,6 +1,8 @@
 """The methods: one file each, all behind the contract of `base.Model`."""
 
+from mai_jax.models.edge_connect import EdgeConnect
 from mai_jax.models.mai import MAI
 from mai_jax.models.pconv_unet import PConv
+from mai_jax.models.pic import PIC
 
-MODELS = {"mai": MAI, "pconv": PConv}
+MODELS = {"mai": MAI, "pconv": PConv, "edge_connect": EdgeConnect, "pic": PIC}

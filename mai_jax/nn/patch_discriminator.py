@@ -1,5 +1,7 @@
 """The discriminator of Table 3: five spectrally normalised convolutions, one verdict per patch."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
@@ -18,15 +20,23 @@ class PatchDiscriminator(nn.Module):
     width: int = 64
     leaky_slope: float = 0.2
     dtype: str = "float32"  # of the activations; the logits are float32
+    use_bias: bool = True
+    kernel_init: Callable[..., Array] = nn.initializers.lecun_normal()
+
+    def __call__(self, images: Float[Array, "b h w c"], *, update_stats: bool) -> Float[Array, "b h2 w2 1"]:
+        return self.maps(images, update_stats=update_stats)[-1]
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w 3"], *, update_stats: bool) -> Float[Array, "b h2 w2 1"]:
-        x = narrow(images, self.dtype)
+    def maps(self, images: Float[Array, "b h w c"], *, update_stats: bool) -> tuple[Float[Array, "b _ _ _"], ...]:
+        """What every layer makes of the images; the last map is the logits."""
+        x, maps = narrow(images, self.dtype), []
         for i, (multiple, stride) in enumerate(LAYERS, start=1):
             x = self._convolve(x, f"conv{i}", self.width * multiple, stride, update_stats)
             x = nn.leaky_relu(x, self.leaky_slope)
-        return wide(self._convolve(x, "conv5", 1, 1, update_stats))
+            maps.append(x)
+        return *maps, wide(self._convolve(x, "conv5", 1, 1, update_stats))
 
     def _convolve(self, x: Array, name: str, features: int, stride: int, update_stats: bool) -> Array:
-        conv = nn.Conv(features, (4, 4), (stride, stride), padding=1, dtype=x.dtype, name=name)
+        conv = nn.Conv(features, (4, 4), (stride, stride), padding=1, use_bias=self.use_bias, dtype=x.dtype,
+                       kernel_init=self.kernel_init, name=name)
         return nn.SpectralNorm(conv, name=f"{name}_norm")(x, update_stats=update_stats)

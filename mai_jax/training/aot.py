@@ -162,7 +162,7 @@ LARGEST = flags.DEFINE_bool("largest_batch", True, "Also search for the largest 
 def main() -> None:
     jax.config.update("jax_platforms", "cpu")  # with libtpu installed JAX would look for TPUs
     jax.config.update("jax_enable_compilation_cache", False)  # it cannot read back what no device can load
-    logging.getLogger("mai_jax.nn.vgg16").setLevel(logging.ERROR)  # its weights' values do not matter here
+    logging.getLogger("mai_jax.nn.vgg").setLevel(logging.ERROR)  # its weights' values do not matter here
     config = command.config(CONFIG)
     config_lib.check(config)
     topology = describe(TOPOLOGY.value)

@@ -1,0 +1,295 @@
+"""PIC against a plain reading of its specification in PyTorch, weights shared; what it promises; that it learns."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pic_in_torch
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.distributions import Normal as TorchNormal
+from torch.distributions import kl_divergence
+
+from mai_jax.config import PIC as Settings
+from mai_jax.config import Config, Phase
+from mai_jax.models import MODELS, convert_pic, pic
+from mai_jax.training import state as state_lib
+from mai_jax.training.step import train_step
+from mai_jax.types import Batch
+
+TINY = Config(method="pic", image_size=64, batch_size=2, pic=Settings(width=4), train=Phase(steps=200))
+KEY = jax.random.key(7)
+STEPS = 100
+
+
+def random_batch(size: tuple[int, int], n: int = 2) -> Batch:
+    rng = np.random.default_rng(0)
+    known = np.ones((n, *size, 1), np.float32)
+    known[0, 3 : size[0] // 2, 5 : size[1] - 9] = 0
+    known[-1, size[0] // 3 :, : size[1] // 2] = 0
+    return Batch(jnp.asarray(rng.random((n, *size, 3)), jnp.float32), jnp.asarray(known))
+
+
+BATCH = random_batch((96, 128))
+
+
+@pytest.fixture(scope="module")
+def originals():
+    """The four networks in PyTorch, attention at work."""
+    torch.manual_seed(0)
+    kinds = {"E": pic_in_torch.Encoder, "G": pic_in_torch.Generator,
+             "D": pic_in_torch.Discriminator, "D_rec": pic_in_torch.Discriminator}
+    networks = {name: kind(width=4) for name, kind in kinds.items()}
+    for name in ("G", "D", "D_rec"):
+        for parameter, value in networks[name].named_parameters():
+            if parameter.endswith(("gamma", "alpha")):
+                torch.nn.init.constant_(value, 0.7)
+            if "decoder" in parameter and parameter.endswith((".model.0.weight", ".model.3.weight")):
+                torch.nn.init.uniform_(value, 0.5, 1.5)
+    return networks
+
+
+def state_dicts(networks):
+    return {name: {k: v.numpy().copy() for k, v in network.state_dict().items()} for name, network in networks.items()}
+
+
+@pytest.fixture(scope="module")
+def converted(originals):
+    """The method and the originals' weights as its own."""
+    return MODELS["pic"](TINY), *convert_pic.from_torch(state_dicts(originals))
+
+
+@pytest.fixture
+def networks(originals):
+    """The originals with the power iteration where the conversion found it: a forward pass moves it."""
+    before = {name: {k: v.clone() for k, v in network.state_dict().items()} for name, network in originals.items()}
+    yield originals
+    for name, network in originals.items():
+        network.load_state_dict(before[name])
+        network.zero_grad()
+
+
+def to_torch(x):
+    return torch.from_numpy(np.array(x)).permute(0, 3, 1, 2)
+
+
+def from_torch(x):
+    return x.detach().permute(0, 2, 3, 1).numpy()
+
+
+def shrink(x, scale):
+    size = [length // scale for length in x.shape[2:]]
+    return F.interpolate(x, size, mode="bilinear", align_corners=True)
+
+
+def both_paths_in_torch(networks, batch, noise):
+    """What the specification says, with the noise that ours drew: images of both paths, and (prior, posterior)."""
+    image, known = 2 * to_torch(batch.image) - 1, to_torch(batch.known)
+    prior, posterior, detail, coarse = networks["E"](known * image, (1 - known) * image)
+    z = torch.cat([mean + std * to_torch(e) for (mean, std), e in zip((posterior, prior), noise, strict=True)])
+    images = networks["G"](z, *(torch.cat([x, x]) for x in (coarse, detail, shrink(known, 8))))
+    reconstructed, generated = zip(*(x.chunk(2) for x in images), strict=True)
+    return reconstructed, generated, TorchNormal(*prior), TorchNormal(*posterior)
+
+
+def noise_of(key, shape):
+    return [jax.random.normal(k, shape) for k in jax.random.split(key)]
+
+
+def test_parameter_counts_are_the_originals():
+    model = MODELS["pic"](Config())
+    shapes = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32), jax.ShapeDtypeStruct((1, 256, 256, 1), jnp.float32)
+    params, _ = jax.eval_shape(lambda image, known: model.init(KEY, Batch(image, known)), *shapes)
+    counts = {name: sum(leaf.size for leaf in jax.tree.leaves(part))
+              for player in model.players for name, part in params[player].items()}
+    assert counts == {"encoder": 3_604_224, "decoder": 2_374_016, "generative": 1_575_075, "reconstructive": 1_575_075}
+
+
+def test_both_paths_and_the_distributions_are_those_of_the_specification(converted, networks):
+    model, params, stats = converted
+    variables = {"params": params["generator"], "batch_stats": stats["generator"]}
+    apply = jax.jit(partial(model.generator.apply, update_stats=False, method="both_paths"))
+    reconstructed, generated, code = apply(variables, BATCH, KEY)
+    expected = both_paths_in_torch(networks, BATCH, noise_of(KEY, code.prior.mean.shape))
+    for ours, theirs in zip((*reconstructed, *generated), (*expected[0], *expected[1]), strict=True):
+        np.testing.assert_allclose(ours, from_torch(theirs), atol=1e-4)
+    for ours, theirs in zip((code.prior, code.posterior), expected[2:], strict=True):
+        np.testing.assert_allclose(ours.mean, from_torch(theirs.mean), atol=1e-4)
+        np.testing.assert_allclose(ours.std, from_torch(theirs.stddev), atol=1e-4)
+
+
+def test_divergences_are_those_of_torch_distributions():
+    rng = np.random.default_rng(1)
+    means, stds = rng.normal(size=(2, 2, 2, 3, 4)), rng.uniform(0.1, 2, size=(2, 2, 2, 3, 4))
+    theirs = [TorchNormal(*map(torch.from_numpy, pair)) for pair in zip(means, stds, strict=True)]
+    p, q = (pic.Normal(*pair) for pair in zip(means.astype(np.float32), stds.astype(np.float32), strict=True))
+    np.testing.assert_allclose(pic.kl(p, q), kl_divergence(*theirs).mean(), rtol=1e-5)
+    np.testing.assert_allclose(pic.kl(p, p), 0, atol=1e-6)
+
+
+def test_losses_and_gradients_are_those_of_the_specification(converted, networks):
+    model, params, stats = converted
+
+    @jax.jit
+    def judge(params):
+        def loss(own, player, outputs):
+            return model.loss(player, {**params, player: own}, stats, BATCH, outputs, KEY)
+
+        gradient = jax.value_and_grad(loss, has_aux=True)
+        first = gradient(params["generator"], "generator", {})
+        return first, gradient(params["discriminator"], "discriminator", first[0][1].outputs)
+
+    ((total, aux), gradients), ((judged, _), judge_gradients) = judge(params)
+
+    fresh = {name: network.state_dict() for name, network in networks.items()}
+    fresh = {name: {k: v.clone() for k, v in tensors.items()} for name, tensors in fresh.items()}
+    shape = (len(BATCH.image), *(length // 32 for length in BATCH.image.shape[1:3]), 16)
+    reconstructed, generated, prior, posterior = both_paths_in_torch(networks, BATCH, noise_of(KEY, shape))
+    truth, known = 2 * to_torch(BATCH.image) - 1, to_torch(BATCH.known)
+    ratio = known.mean(dim=(1, 2, 3)).reshape(-1, 1, 1, 1)
+    reference = TorchNormal(torch.zeros_like(posterior.mean),
+                            (1 / (1 + torch.exp(8 * (ratio - 1e-5 - 0.8)))).expand_as(posterior.mean))
+    fixed = TorchNormal(posterior.mean.detach(), posterior.stddev.detach())
+    of_reconstructed, of_truth = networks["D_rec"](torch.cat([reconstructed[-1], truth])).chunk(2)
+    terms = {
+        "kl_posterior": kl_divergence(reference, posterior).mean(),
+        "kl_prior": kl_divergence(fixed, prior).mean(),
+        "reconstructed": sum(F.l1_loss(r, shrink(truth, s)) for r, s in zip(reconstructed, pic.SCALES, strict=True)),
+        "generated": sum(F.l1_loss(g * shrink(known, s), shrink(truth, s) * shrink(known, s))
+                         for g, s in zip(generated, pic.SCALES, strict=True)),
+        "adversarial": (networks["D"](generated[-1]) - 1).square().mean(),
+        "matching": F.mse_loss(of_reconstructed, of_truth),
+    }
+    weights = dict(zip(terms, (80, 80, 20, 20, 1, 1), strict=True))
+    expected = sum(weights[name] * term for name, term in terms.items())
+    for name, term in terms.items():
+        np.testing.assert_allclose(aux.logs[name], term.item(), rtol=1e-4, err_msg=name)
+    np.testing.assert_allclose(total, expected.item(), rtol=1e-4)
+
+    expected.backward()
+    of_ours = jax.tree.map(np.asarray, gradients)
+    for network, layers in (("E", ("block0.conv1", "posterior.conv2", "prior.bypass", "infer_prior5.conv1")),
+                            ("G", ("generator.conv1", "decoder0.conv2", "attn1.model.conv1", "out4.conv1"))):
+        for layer in layers:
+            theirs = networks[network].get_submodule(layer).module.weight_bar.grad.permute(2, 3, 1, 0).numpy()
+            ours = of_ours[convert_pic.NETWORKS[network][1]]
+            for name in layer.replace("attn1.model", "attention.merge").replace("out4.conv1", "out4").split("."):
+                ours = ours[name]
+            np.testing.assert_allclose(ours["conv"]["kernel"], theirs, rtol=1e-3, atol=2e-4 * abs(theirs).max(),
+                                       err_msg=layer)
+
+    expected = 0
+    for name, images in (("D", generated[-1]), ("D_rec", reconstructed[-1])):
+        networks[name].load_state_dict(fresh[name])
+        networks[name].zero_grad()
+        real, fake = networks[name](torch.cat([truth, images.detach()])).chunk(2)
+        expected = expected + 0.5 * ((real - 1).square().mean() + fake.square().mean())
+    np.testing.assert_allclose(judged, expected.item(), rtol=1e-4)
+    expected.backward()
+    theirs = networks["D_rec"].encoder1.conv1.module.weight_bar.grad.permute(2, 3, 1, 0).numpy()
+    ours = judge_gradients["reconstructive"]["encoder1"]["conv1"]["conv"]["kernel"]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-4 * abs(theirs).max())
+
+
+@pytest.fixture(scope="module")
+def paint(converted):
+    """(batch, key) -> Completion."""
+    model, params, stats = converted
+    return partial(jax.jit(model.paint), params, stats)
+
+
+ODD = random_batch((33, 50))
+
+
+def test_the_key_decides_what_is_painted(paint):
+    first, again, other = (paint(ODD, jax.random.key(i)).raw for i in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert jnp.abs(first - other).max() > 0.01
+    assert first.min() >= 0 and first.max() <= 1
+
+
+def test_samples_are_what_paint_gives_for_split_keys(converted, paint):
+    model, params, stats = converted
+    samples = jax.jit(model.samples, static_argnums=4)(params, stats, ODD, KEY, 3)
+    np.testing.assert_allclose(samples, [paint(ODD, key).raw for key in jax.random.split(KEY, 3)], atol=1e-5)
+
+
+def test_nothing_in_the_hole_is_painted_from(paint):
+    poisoned = ODD._replace(image=jnp.where(ODD.known > 0, ODD.image, jnp.nan))
+    clean, other = (paint(batch, KEY) for batch in (ODD, poisoned))
+    np.testing.assert_array_equal(clean.raw, other.raw)
+    given = np.broadcast_to(ODD.known > 0, ODD.image.shape)
+    np.testing.assert_array_equal(np.asarray(other.image)[given], np.asarray(ODD.image)[given])
+    assert jnp.isfinite(other.image).all()
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """STEPS steps on one batch at 32 px: the logs of each, the first state and the last."""
+    config = dataclasses.replace(TINY, image_size=32, train=Phase(steps=200, learning_rate=2e-3))
+    model, batch = MODELS["pic"](config), random_batch((32, 32))
+    smooth = jax.image.resize(batch.image[:, :4, :4], (2, 32, 32, 3), "bilinear")
+    images = (255 * smooth).astype(jnp.uint8)
+    start = state = state_lib.create(model, config)
+    step = jax.jit(partial(train_step, model, state_lib.optimisers(model, config), lambda known, key, n: known))
+    logs = []
+    for _ in range(STEPS):
+        state, scalars = step(state, images, batch.known)
+        logs.append(scalars)
+    return jax.device_get(logs), start, state
+
+
+def test_a_step_moves_both_players_and_all_stays_finite(trained):
+    logs, start, end = trained
+    assert all(np.isfinite(value) for scalars in logs for value in scalars.values())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((end.params, end.stats)))
+    for player in ("generator", "discriminator"):
+        for before, after in ((start.params, end.params), (start.stats, end.stats)):
+            assert jax.tree.structure(before) == jax.tree.structure(after)
+            moved = [bool((a != b).any()) for a, b in zip(*map(jax.tree.leaves, (before[player], after[player])),
+                                                          strict=True)]
+            assert np.mean(moved) > 0.8, player
+
+
+def test_one_batch_is_learnt(trained):
+    logs, _, _ = trained
+    first, last = logs[0], logs[-1]
+    for term in ("total", "reconstructed", "generated"):
+        assert last[f"generator/{term}"] < 0.4 * first[f"generator/{term}"], term
+    assert last["generator/total"] < 0.2 * first["generator/total"]
+
+
+def test_first_parameters_are_pytorchs(trained):
+    """Uniform in +-1/sqrt(fan in) for kernels and biases; a transposed convolution counts its outputs."""
+    _, start, _ = trained
+    decoder = start.params["generator"]["decoder"]
+    for layer, fan_in in ((decoder["generator"]["conv1"], 9 * 16), (decoder["decoder4"]["conv2"], 9 * 4),
+                          (decoder["decoder4"]["bypass"], 9 * 4), (decoder["decoder4"]["conv1"], 9 * 11)):
+        values = layer["conv"]["kernel"]
+        assert 0.9 < jnp.abs(values).max() * fan_in**0.5 < 1.0001
+        np.testing.assert_allclose(values.std(), (3 * fan_in) ** -0.5, rtol=0.15)
+        assert 0.1 < jnp.abs(layer["conv"]["bias"]).max() * fan_in**0.5 < 1.0001
+    assert decoder["attention"]["gamma"] == decoder["attention"]["alpha"] == 0
+    assert (decoder["decoder0"]["norm1"]["scale"] == 1).all() and (decoder["decoder0"]["norm1"]["bias"] == 0).all()
+    judges = start.params["discriminator"].values()
+    assert len({float(judge["block1"]["conv1"]["conv"]["kernel"][0, 0, 0, 0]) for judge in judges}) == 2
+
+
+def test_an_original_that_is_not_whole_is_refused(originals):
+    def refused(message, change):
+        given = state_dicts(originals)
+        change(given)
+        with pytest.raises(convert_pic.InputError, match=message):
+            convert_pic.from_torch(given)
+
+    def forget(given):
+        del given["E"]["encoder2.conv1.module.weight_u"], given["E"]["encoder2.model.1.module.weight_u"]
+
+    refused("state dict D_rec is missing", lambda given: given.pop("D_rec"))
+    refused("E: tensor encoder2.conv1.module.weight_u is missing", forget)
+    refused("G: tensor extra is unknown", lambda given: given["G"].update(extra=np.zeros(1)))
+    refused("D: tensor conv.module.bias has shape", lambda given: given["D"].update({"conv.module.bias": np.zeros(2)}))
+    refused("differs from", lambda given: given["G"].update({"out1.conv1.module.bias": np.ones(3)}))
