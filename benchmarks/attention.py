@@ -1,6 +1,6 @@
 """Blockwise attention against the dense form: time and temporary memory, forward and with the gradient.
 
-python benchmarks/attention.py
+python -m benchmarks.attention
 
 The maps are those of the two stages at 256 px, batch 1, float32. All programs are timed in one process, in turn; the
 ratios of the medians are what to quote: of the wall clock, and of CPU time, which other work on the machine disturbs
@@ -14,8 +14,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import records
 
+from benchmarks import records
 from mai_jax.nn.attention import attend
 from mai_jax.types import Masked
 

@@ -1,6 +1,6 @@
 """The floor of any table: classical fillings of a folder of photographs at 256 px, one drawn hole per ratio bin.
 
-python benchmarks/classical_rows.py DIR
+python -m benchmarks.classical_rows DIR
 """
 
 import sys

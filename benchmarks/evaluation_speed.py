@@ -1,6 +1,6 @@
 """PSNR and SSIM of 1,000 image-hole pairs at 256 px: our default protocol against scikit-image called in a loop.
 
-python benchmarks/evaluation_speed.py
+python -m benchmarks.evaluation_speed
 
 Both measure the same made-up photographs in one process, in turn; the ratio of the medians is what to quote.
 """
