@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-SECONDS = 0.3  # programs that compile faster are not worth a file
+SECONDS = 0.05  # programs that compile faster are not worth a file
 
 
 def enable() -> None:

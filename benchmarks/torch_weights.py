@@ -1,0 +1,57 @@
+"""Carries parameters, statistics and gradients between our trees and the state of `torch_mai.MAI`.
+
+A leaf of ours is found by its path: `generator/encode_1/kernel` is `generator.encode_1.weight` there.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+
+NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+
+
+def to_torch(tree: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """A tree keyed by network, of parameters or of statistics, as part of a state_dict."""
+    return {_name(path): torch.tensor(_outputs_first(np.asarray(leaf))).reshape(_shape(path, leaf))
+            for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+def from_torch(tensors: Mapping[str, torch.Tensor], like: dict[str, Any]) -> dict[str, Any]:
+    """The tree of `like`'s structure and shapes, its values from tensors with the names that `to_torch` gives."""
+    def take(path: tuple[Any, ...], leaf: Any) -> np.ndarray:
+        return _outputs_last(tensors[_name(path)].detach().cpu().numpy()).reshape(leaf.shape)
+
+    return jax.tree.map_with_path(take, like)
+
+
+def load(networks: torch.nn.Module, params: dict[str, Any], stats: dict[str, Any], vgg16: dict[str, Any]) -> None:
+    """Gives the networks our values; all of them, or a KeyError or RuntimeError names what is missing or too much."""
+    state = {**to_torch(params), **to_torch(stats), **to_torch({"vgg16": vgg16})}
+    # The two frameworks count batches and keep constants differently; nothing else may be missing.
+    counters = {name: value for name, value in networks.state_dict().items() if name.endswith("num_batches_tracked")}
+    networks.load_state_dict(counters | state)
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    keys = [entry.key for entry in path]
+    if "/" in keys[-1]:  # spectral norm: .../conv1_norm/conv1/kernel/u
+        conv, _, name = keys[-1].split("/")
+        keys[-2:] = [conv, name]
+    return ".".join([*keys[:-1], NAMES.get(keys[-1], keys[-1])])
+
+
+def _shape(path: tuple[Any, ...], leaf: Any) -> tuple[int, ...]:
+    spectral = path[-1].key.endswith("/u")
+    return (leaf.size,) if spectral else _outputs_first(np.empty(leaf.shape)).shape
+
+
+def _outputs_first(kernel: np.ndarray) -> np.ndarray:
+    """HWIO or IO to OIHW or OI; anything else as it is."""
+    return kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T
+
+
+def _outputs_last(kernel: np.ndarray) -> np.ndarray:
+    return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel.T
