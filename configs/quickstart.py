@@ -8,7 +8,7 @@ mean nothing and would, at the published weight, drown the pixel losses; so woul
 steps. Both weigh little here.
 """
 
-from mai_jax.config import VGG16, Config, Data, Discriminator, Generator, Losses, Phase, Run
+from mai_jax.config import PIC, VGG16, Config, Data, Discriminator, Generator, Losses, Phase, Run
 from mai_jax.variants import variant
 
 
@@ -19,6 +19,7 @@ def get_config(name: str = "mai") -> Config:
         data=Data(train="sample_photos", shorter_side=80),
         generator=Generator(width=16),
         discriminator=Discriminator(width=16),
+        pic=PIC(width=8),
         losses=Losses(style=0.1, adversarial=0.001),
         vgg16=VGG16(weights="random", width=16),
         train=Phase(steps=1200, learning_rate=2e-3, schedule="cosine"),
