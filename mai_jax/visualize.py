@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, UInt8, UInt16
 from PIL import Image, ImageDraw, ImageFont
 
 from mai_jax.types import Batch
@@ -22,6 +22,11 @@ def to_uint8(x: Float[Array | np.ndarray, "..."]) -> UInt8[Array | np.ndarray, "
     xp = jnp if isinstance(x, jax.Array) else np
     x = x.astype(xp.promote_types(x.dtype, xp.float32))
     return xp.floor(xp.clip(x, 0, 1) * 255 + 0.5).astype(xp.uint8)
+
+
+def eight_bits(pixels: UInt8[np.ndarray, "..."] | UInt16[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    """Pixels of 16 bits as a screen shows them."""
+    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
 def show_hole(batch: Batch) -> Float[Array, "b h w 3"]:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 NN = {"types", "config"}
 MODELS = NN | {"nn", "losses"}
 TRAINING = MODELS | {"models", "data", "checkpoint", "logbook", "visualize", "files", "command"}
-INFERENCE = MODELS | {"models", "checkpoint", "visualize", "files", "command"}
+INFERENCE = MODELS | {"models", "checkpoint", "visualize", "files", "subcommands"}
 EVALUATION = INFERENCE | {"inference", "data"}
 REPAIR = {"types", "inference", "photos", "data", "files", "command", "visualize"}
 ALLOWED = {
@@ -20,6 +20,7 @@ ALLOWED = {
     "checkpoint": {"types", "config"}, "logbook": {"types", "files"}, "visualize": {"types"},
     "training": TRAINING, "inference": INFERENCE, "evaluation": EVALUATION,
     "compilation_cache": set(), "variants": {"types", "config"},
+    "subcommands": {"types"},
     "command": {"types", "config", "compilation_cache"},
     "photos": {"types"}, "repair": REPAIR, "demo": REPAIR | {"repair"},
 }  # fmt: skip

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mai_jax import photos
 from mai_jax.types import InputError
+from mai_jax.visualize import eight_bits
 
 SHOWN = 1280  # pixels on the longer side
 TINT = np.array((230, 0, 126))  # of a hole, as the brush's
@@ -29,7 +30,7 @@ def shown_size(height: int, width: int) -> tuple[int, int]:
 
 def shown(pixels: Pixels) -> UInt8[np.ndarray, "h2 w2 3"]:
     """The photograph with 8 bits in the size in which the page shows it."""
-    eight = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    eight = eight_bits(pixels)
     height, width = shown_size(*pixels.shape[:2])
     return np.asarray(Image.fromarray(eight).resize((width, height), Image.Resampling.BOX, reducing_gap=2))
 

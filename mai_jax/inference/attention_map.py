@@ -13,7 +13,7 @@ from skimage.morphology import erosion, footprint_rectangle
 
 from mai_jax.inference.provenance import Heat, Provenance
 from mai_jax.inference.windows import Pixels
-from mai_jax.visualize import TILE, side_by_side, to_uint8
+from mai_jax.visualize import TILE, eight_bits, side_by_side, to_uint8
 
 LIGHTNESS, CHROMA = 70, 44  # of the fullest colours
 PINK = math.radians(350)  # hue of a source to the bottom right; opposite, to the top left, is green
@@ -78,7 +78,7 @@ def overlay(
 
     `heat` is that pixel's, of `provenance.sources`. 16 bits become 8.
     """
-    eight = _eight_bits(image)
+    eight = eight_bits(image)
     shown = to_uint8(np.float32(DIM / 255) * np.asarray(Image.fromarray(eight).convert("L"), np.float32))
     shown = shown[..., None].repeat(3, axis=2)
     box, light = _light(heat, hole.shape)
@@ -101,20 +101,16 @@ def figure(
     """
     reach = reach_of(*traces.values())
     maps = {stage.replace("_", " "): attention_map(hole, found, reach) for stage, found in traces.items()}
-    photo = _eight_bits(image)
+    photo = eight_bits(image)
     given = np.where(hole[..., None], np.uint8(255), photo)
     box = _at_stake(hole, traces)
-    shown = [_fitted(picture[box]) for picture in (given, _eight_bits(filled), *maps.values())]
+    shown = [_fitted(picture[box]) for picture in (given, eight_bits(filled), *maps.values())]
     titles = ["input", "result", *maps]
     if maps:
         shown.append(_centred(legend(min(shown[0].shape[:2])), shown[0].shape[:2]))
         titles.append(f"rim: {reach} px or more")
     return side_by_side({title: picture[None].astype(np.float32) / 255
                          for title, picture in zip(titles, shown, strict=True)})
-
-
-def _eight_bits(image: Pixels) -> UInt8[np.ndarray, "h w 3"]:
-    return (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
 
 
 def _light(

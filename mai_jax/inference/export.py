@@ -7,22 +7,19 @@ height and width that are multiples of `config.image_size`. Attention holds a sc
 the size: 64 MiB per image at 256 px, sixteen times that at 512. ONNX takes any batch, at one size (see `onnx_file`).
 """
 
-import dataclasses
 import importlib.util
 import logging
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.export
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mai_jax.checkpoint import Reader
 from mai_jax.files import write_whole
-from mai_jax.inference import onnx_file
+from mai_jax.inference import onnx_file, trained
 from mai_jax.inference.onnx_file import Complete
-from mai_jax.models import MODELS
+from mai_jax.inference.trained import Trained
 from mai_jax.types import Batch, InputError, complete
 
 log = logging.getLogger(__name__)
@@ -35,15 +32,6 @@ MEANING = {
     "hole": "float32 [b, h, w, 1], 1 = to be painted, 0 = given; in between, 0.5 and above is hole",
     "completed": "float32 [b, h, w, 3], the given pixels bit for bit; in the hole what was painted, clipped to [0, 1]",
 }
-
-
-class Trained(NamedTuple):
-    """A checkpoint as the function that is exported."""
-
-    name: str
-    method: str
-    image_size: int
-    complete: Complete
 
 
 def export(folder: Path, output: Path, step: int | None = None, size: int | None = None) -> None:
@@ -60,40 +48,32 @@ def export(folder: Path, output: Path, step: int | None = None, size: int | None
         raise InputError(f"--size={size}: must be at least 1")
     if output.suffix == ".onnx" and importlib.util.find_spec("jax2onnx") is None:
         raise InputError(f"--output={output}: ONNX needs jax2onnx; pip install 'mai_jax[onnx]'")
-    trained = load(folder, step)
+    # The other attentions need to know the batch or the size, and ONNX has no bfloat16 convolution.
+    method = trained.read(folder, step, portable=True)
+    name, completed = f"{method.config.method}, step {method.step}", completing(method)
     if output.suffix == ".onnx":
-        if trained.method not in ONNX_METHODS:
-            raise InputError(f"--output={output}: jax2onnx gets the transposed convolutions of {trained.method} wrong; "
-                             "export it as .stablehlo")
-        size = size or trained.image_size
-    multiple = trained.image_size
+        if method.config.method not in ONNX_METHODS:
+            raise InputError(f"--output={output}: jax2onnx gets the transposed convolutions of "
+                             f"{method.config.method} wrong; export it as .stablehlo")
+        size = size or method.config.image_size
+    multiple = method.config.image_size
     shape = f"b, {multiple}*h, {multiple}*w" if size is None else f"b, {size}, {size}"
     dimensions = jax.export.symbolic_shape(shape)
     arguments = [jax.ShapeDtypeStruct((*dimensions, channels), jnp.float32) for channels in (3, 1)]
     if output.suffix == ".onnx":
-        content = onnx_file.convert(trained.complete, arguments, trained.name, MEANING)
+        content = onnx_file.convert(completed, arguments, name, MEANING)
     else:
-        content = bytes(jax.export.export(jax.jit(trained.complete), platforms=PLATFORMS)(*arguments).serialize())
+        content = bytes(jax.export.export(jax.jit(completed), platforms=PLATFORMS)(*arguments).serialize())
     write_whole(output, content)
-    log.info(f"{output}: {trained.name}, for photographs [{shape}, 3]; {len(content) / 1e6:.1f} MB")
+    log.info(f"{output}: {name}, for photographs [{shape}, 3]; {len(content) / 1e6:.1f} MB")
 
 
-def load(folder: Path, step: int | None = None) -> Trained:
-    """The checkpoint's function, ready to be traced. Raises InputError."""
-    reader = Reader(folder, step)
-    # What every platform computes. The other attentions need to know the batch or the size; ONNX has no bfloat16
-    # convolution, and in float32 a network trained in bfloat16 paints the same up to that rounding.
-    generator = dataclasses.replace(reader.config.generator, attention="dense")
-    config = dataclasses.replace(reader.config, generator=generator, dtype="float32")
-    model = MODELS[config.method](config)
-    size = config.image_size
-    batch = Batch(jnp.zeros((1, size, size, 3)), jnp.ones((1, size, size, 1)))
-    params, stats = jax.eval_shape(model.init, jax.random.key(0), batch)
-    saved = reader.read("params", {"params": params, "stats": stats})
+def completing(method: Trained) -> Complete:
+    """The function that is exported, of (image, hole) as `MEANING` says."""
 
     def completed(image: Float[Array, "b h w 3"], hole: Float[Array, "b h w 1"]) -> Float[Array, "b h w 3"]:
         batch = Batch(image, (hole < 0.5).astype(image.dtype))
-        raw = model.paint(saved["params"], saved["stats"], batch, jax.random.key(0)).raw
+        raw = method.model.paint(method.params, method.stats, batch, jax.random.key(0)).raw
         return complete(jnp.clip(raw, 0, 1), batch)
 
-    return Trained(f"{config.method}, step {reader.step}", config.method, size, completed)
+    return completed

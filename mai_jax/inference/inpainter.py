@@ -4,16 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, UInt8
 
-from mai_jax import checkpoint
 from mai_jax.config import Config
-from mai_jax.inference import windows
+from mai_jax.inference import trained, windows
 from mai_jax.inference.windows import Pixels, Plan, Window
-from mai_jax.models import MODELS
 from mai_jax.models.base import ByPlayer, Model
 from mai_jax.types import Batch, Completion, InputError, Masked
 
@@ -51,13 +48,7 @@ class Inpainter:
         cls, path: str | Path, step: int | None = None, devices: list[jax.Device] | None = None
     ) -> "Inpainter":
         """Reads the newest checkpoint (or that of `step`) of a training folder. Raises InputError."""
-        reader = checkpoint.Reader(Path(path), step)
-        model = MODELS[reader.config.method](reader.config)
-        size = reader.config.image_size
-        batch = Batch(jnp.zeros((1, size, size, 3)), jnp.ones((1, size, size, 1)))
-        params, stats = jax.eval_shape(model.init, jax.random.key(0), batch)
-        saved = reader.read("params", {"params": params, "stats": stats})
-        return cls(model, reader.config, saved["params"], saved["stats"], reader.step, devices)
+        return cls(*trained.read(path, step), devices)
 
     def __call__(self, image: np.ndarray, hole: np.ndarray) -> Pixels:
         """The photograph, uint8 or uint16 [h, w, 3] of any size, with its hole, bool [h, w], filled.

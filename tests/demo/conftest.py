@@ -1,7 +1,6 @@
 """A page that is served as a user would, with an untrained network, and a browser that looks at it."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -96,17 +95,3 @@ def served(serve):
     assert server.end(signal.SIGTERM) == ""
     assert server.process.returncode == 0
     assert list(server.temporary.iterdir()) == []
-
-
-@pytest.fixture(scope="session")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="install the PyPI package playwright")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no browser: install Debian's package chromium")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=quiet)
-        yield running
-        running.close()

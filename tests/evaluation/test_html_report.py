@@ -3,7 +3,6 @@
 import io
 import math
 import re
-import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -134,20 +133,6 @@ def test_a_whole_evaluation_stays_below_three_megabytes():
 
 
 # What follows needs a browser.
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="install the PyPI package playwright")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no browser: install Debian's package chromium")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=quiet)
-        yield running
-        running.close()
 
 
 @pytest.fixture

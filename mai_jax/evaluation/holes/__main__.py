@@ -7,36 +7,28 @@
 already, by their share of hole, and copies nothing. Both write a manifest (see `manifest`), last and whole.
 """
 
-import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mai_jax import subcommands
 from mai_jax.config import Config
 from mai_jax.evaluation.holes import indexing, making
-from mai_jax.types import InputError, RunError
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
-        raise InputError(f"{message}; see --help")
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> subcommands.Parser:
     def numbers(text: str) -> tuple[float, ...]:
         return tuple(float(number) for number in text.split(","))
 
     default = Config()
-    parser = _Parser(prog="python -m mai_jax.evaluation.holes", description=__doc__,
-                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = subcommands.Parser(prog="python -m mai_jax.evaluation.holes", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="make|bin")
-    making = commands.add_parser("make", help="draw a set", allow_abbrev=False)
+    making = commands.add_parser("make", help="draw a set")
     making.add_argument("--output", type=Path, required=True, help="an empty folder, or a new one")
     making.add_argument("--size", type=int, default=default.image_size, help="pixels on a side")
     making.add_argument("--per-bin", type=int, required=True, help="holes on the border, and as many not, of each bin")
     making.add_argument("--seed", type=int, default=0)
-    binning = commands.add_parser("bin", help="list a folder of mask files", allow_abbrev=False)
+    binning = commands.add_parser("bin", help="list a folder of mask files")
     binning.add_argument("folder", metavar="DIR")
     binning.add_argument("--output", type=Path, help="the manifest; DIR/manifest.jsonl by default")
     binning.add_argument("--size", type=int, help="pixels on a side to which masks are resized; as they are by default")
@@ -47,21 +39,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit codes as all commands': 0 done, 1 one line on stderr says what is wrong, 130 Ctrl-C."""
-    logging.basicConfig(format="%(message)s", stream=sys.stdout)
-    logging.getLogger("mai_jax").setLevel(logging.INFO)
-    try:
+    def chosen() -> None:
         given = vars(_parser().parse_args(arguments))
         {"make": making.make, "bin": indexing.index}[given.pop("command")](**given)
-    except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:  # of writing: a full disk, a folder that may not be written to
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+
+    return subcommands.run(chosen)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,10 @@ from mai_jax.evaluation.holes import making, manifest
 ROOT = Path(__file__).parents[3]
 
 
-def test_make_and_bin(tmp_path, caplog):
-    caplog.set_level("INFO")
+def test_make_and_bin(tmp_path, capsys):
     make = ["make", f"--output={tmp_path / 'a'}", "--size=32", "--per-bin=1", "--seed=3", "--edges=.1,.2,.4"]
     assert [holes.main(make), holes.main(make)] == [0, 0]
-    assert caplog.messages == [f"{tmp_path / 'a'}: 4 holes", f"{tmp_path / 'a'}: holds this set already"]
+    assert capsys.readouterr().out == f"{tmp_path / 'a'}: 4 holes\n{tmp_path / 'a'}: holds this set already\n"
     assert holes.main(["bin", f"{tmp_path / 'a'}", f"--output={tmp_path / 'index.jsonl'}", "--size=16"]) == 0
     assert len(manifest.load(tmp_path / "index.jsonl").entries) == 4
 
