@@ -54,7 +54,13 @@ def _evaluate(jaxpr: Jaxpr, constants: Sequence[Any], inputs: Sequence[Any]) -> 
     for equation in jaxpr.eqns:
         operands = [read(atom) for atom in equation.invars]
         called = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
-        if equation.primitive.name in ("jit", "custom_jvp_call"):
+        if equation.primitive.name == "platform_index":  # which form of a computation: the one for any platform
+            results = [equation.params["platforms"].index(None)]
+        elif equation.params.get("branches_platforms"):
+            chosen, *operands = operands
+            form = equation.params["branches"][chosen]
+            results = _evaluate(form.jaxpr, form.consts, operands)
+        elif equation.primitive.name in ("jit", "custom_jvp_call", "custom_vjp_call"):
             results = _evaluate(called.jaxpr, called.consts, operands)
         elif equation.primitive.name == "pad":
             results = [_pad(*operands, equation.params["padding_config"])]

@@ -51,13 +51,14 @@ class UNet(nn.Module):
 
         named = {}
         for i in range(self.depth, 1, -1):
-            x = PartialConv(self.channels(i - 1), use_bias=False, name=f"decode_{i}")(_upsample(x), skips[i - 1])
+            decode = PartialConv(self.channels(i - 1), use_bias=False, name=f"decode_{i}")
+            x = decode(x, skips[i - 1], enlarge_first=True)
             x = self._normalise(x, image, i - 1, f"decode_{i}_norm", running=not train)
             x = x._replace(x=nn.leaky_relu(x.x, self.config.leaky_slope))
             x, more = self.refine(i, x, image)
             named |= more
         x = x._replace(x=x.x.astype(image.x.dtype))
-        return PartialConv(3, name="decode_1")(_upsample(x), image).x, named
+        return PartialConv(3, name="decode_1")(x, image, enlarge_first=True).x, named
 
     def _normalise(self, features: Masked, image: Masked, level: int, name: str, *, running: bool) -> Masked:
         x = features.x
@@ -67,10 +68,6 @@ class UNet(nn.Module):
             return features._replace(x=norm(x, shrink_known(image.known, x.shape)))
         norm = nn.BatchNorm(running, momentum=MOMENTUM, epsilon=EPSILON, dtype=x.dtype, name=name)
         return features._replace(x=norm(x))
-
-
-def _upsample(features: Masked) -> Masked:
-    return Masked(*(part.repeat(2, axis=1).repeat(2, axis=2) for part in features))
 
 
 def shrink_known(known: Float[Array, "b h w 1"], shape: tuple[int, ...]) -> Float[Array, "b h2 w2 1"]:

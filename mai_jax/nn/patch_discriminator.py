@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from mai_jax.nn import convolution
 from mai_jax.nn.precision import narrow, wide
 
 LAYERS = ((1, 2), (2, 2), (4, 2), (8, 1))  # (multiple of the width, stride) of Conv1-Conv4
@@ -38,5 +39,5 @@ class PatchDiscriminator(nn.Module):
 
     def _convolve(self, x: Array, name: str, features: int, stride: int, update_stats: bool) -> Array:
         conv = nn.Conv(features, (4, 4), (stride, stride), padding=1, use_bias=self.use_bias, dtype=x.dtype,
-                       kernel_init=self.kernel_init, name=name)
+                       kernel_init=self.kernel_init, conv_general_dilated=convolution.for_linen, name=name)
         return nn.SpectralNorm(conv, name=f"{name}_norm")(x, update_stats=update_stats)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from mai_jax import config as config_lib
 from mai_jax.nn import weights
+from mai_jax.nn.max_pool import max_pool
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def convolve(x: Float[Array, "b h w c"], name: str, features: int) -> Float[Arra
 
 
 def pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
-    return nn.max_pool(x, (2, 2), (2, 2))
+    return max_pool(x)
 
 
 def load(network: Network, path: str | Path) -> dict[str, Any]:
