@@ -2,7 +2,8 @@
 
 from mai_jax.models.edge_connect import EdgeConnect
 from mai_jax.models.mai import MAI
+from mai_jax.models.pconv_public import PublicPConv
 from mai_jax.models.pconv_unet import PConv
 from mai_jax.models.pic import PIC
 
-MODELS = {"mai": MAI, "pconv": PConv, "edge_connect": EdgeConnect, "pic": PIC}
+MODELS = {"mai": MAI, "pconv": PConv, "pconv_public": PublicPConv, "edge_connect": EdgeConnect, "pic": PIC}

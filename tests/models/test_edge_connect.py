@@ -13,7 +13,8 @@ from skimage.feature import canny
 
 from mai_jax.config import VGG16, Config, Discriminator, Generator, Phase
 from mai_jax.models import edge_connect
-from mai_jax.models.convert_edge_connect import DISCRIMINATOR, GENERATOR, from_torch
+from mai_jax.models.convert.edge_connect import DISCRIMINATOR, GENERATOR, from_torch
+from mai_jax.models.convert.originals import Tensors
 from mai_jax.models.edge_connect import EdgeConnect
 from mai_jax.nn import vgg19
 from mai_jax.training import state as state_lib
@@ -56,9 +57,15 @@ def networks():
     return in_torch.players(WIDTH, seed=0)
 
 
+def converted(networks):
+    """Our (params, stats) of these networks."""
+    tensors = {player: Tensors(player, theirs) for player, theirs in in_torch.state_dicts(networks).items()}
+    return from_torch(tensors, TINY)
+
+
 def ours(networks):
-    """Our (params, stats) of these networks, float64."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), from_torch(in_torch.state_dicts(networks), TINY))
+    """The same in float64."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), converted(networks))
 
 
 def run(network, x):
@@ -112,7 +119,7 @@ def test_painting_equals_the_specification_in_pytorch(x64, networks):
             u, _, v = torch.linalg.svd(module.weight_orig.detach().movedim(first, 0).flatten(1), full_matrices=False)
             module.weight_u.copy_(u[:, 0])
             module.weight_v.copy_(v[0])
-    params, stats = jax.tree.map(jnp.asarray, from_torch(in_torch.state_dicts(networks), TINY))
+    params, stats = jax.tree.map(jnp.asarray, converted(networks))
     batch = draw_batch(0)
     found = EdgeConnect(TINY).paint(*jax.tree.map(lambda a: a.astype(float), (params, stats)), batch, KEY)
 

@@ -1,0 +1,126 @@
+"""What the converters of state dicts refuse, and PConv's numbers; the others' are checked where their networks are."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mai_jax.config import PIC, Config, Discriminator, Generator
+from mai_jax.models.convert import edge_connect, pconv, pic
+from mai_jax.models.convert.originals import Tensors
+from mai_jax.models.pconv_public import PublicPConv
+from mai_jax.types import Batch, InputError
+
+torch = pytest.importorskip("torch", reason="PyTorch is the oracle: install the extra `dev`")
+edge_connect_in_torch, pic_in_torch, pconv_in_torch = map(
+    pytest.importorskip, ("edge_connect_in_torch", "pic_in_torch", "pconv_in_torch"))
+
+CONVERTERS = {"edge_connect": edge_connect, "pic": pic, "pconv": pconv}
+CONFIGS = {
+    "edge_connect": Config(method="edge_connect", generator=Generator(width=4), discriminator=Discriminator(width=4)),
+    "pic": Config(method="pic", pic=PIC(width=4)),
+    "pconv": Config(method="pconv_public", generator=Generator(width=4)),
+}
+
+
+@pytest.fixture(scope="module")
+def networks():
+    torch.manual_seed(0)
+    return {
+        "edge_connect": edge_connect_in_torch.players(4, seed=0),
+        "pic": {"E": pic_in_torch.Encoder(4), "G": pic_in_torch.Generator(4), "D": pic_in_torch.Discriminator(4)},
+        "pconv": {"generator": pconv_in_torch.randomised(4, seed=0)},
+    }
+
+
+def state_dicts(networks, original):
+    return {name: {key: tensor.numpy().copy() for key, tensor in network.state_dict().items()}
+            for name, network in networks[original].items()}  # fmt: skip
+
+
+def convert(original, given):
+    tensors = {name: Tensors(f"{name}.pth", theirs) for name, theirs in given.items()}
+    return CONVERTERS[original].from_torch(tensors, CONFIGS[original])
+
+
+@pytest.mark.parametrize(("original", "network", "changes", "named"), [
+    ("edge_connect", "edge_generator", {"middle.3.conv_block.5.weight_u": None}, "is missing"),
+    ("edge_connect", "generator", {"decoder.0.weight": np.ones((8, 16, 4, 4))}, "(8, 16, 4, 4), not (16, 8, 4, 4)"),
+    ("edge_connect", "discriminator", {"features.0.weight_u": np.ones(4)}, "differ"),
+    ("pic", "E", {"encoder2.conv1.module.weight_u": None, "encoder2.model.1.module.weight_u": None}, "is missing"),
+    ("pic", "G", {"out1.conv1.module.bias": np.ones(3)}, "differ"),
+    ("pconv", "generator", {"dec_3.bn.running_var": np.full(8, np.nan)}, "not finite"),
+    ("pconv", "generator", {"enc_8.bn.weight": np.zeros(32)}, "is unknown"),
+    ("pconv", "generator", {"enc_1.conv.mask_conv.weight": np.zeros((4, 3, 7, 7))}, "not 1 everywhere"),
+])  # fmt: skip
+def test_what_does_not_fit_is_named(networks, original, network, changes, named):
+    given = state_dicts(networks, original)
+    for name, value in changes.items():
+        given[network][name] = value
+        if value is None:
+            del given[network][name]
+    with pytest.raises(InputError) as error:
+        convert(original, given)
+    message = str(error.value)
+    assert "\n" not in message and message.startswith(f"{network}.pth: tensor")
+    assert next(iter(changes)) in message and named in message
+
+
+@pytest.mark.parametrize("original", ["edge_connect", "pic"])
+def test_the_second_name_of_a_tensor_may_be_there_or_not(networks, original):
+    both = state_dicts(networks, original)
+    once = {name: dict(theirs) for name, theirs in both.items()}
+    for theirs in both.values():
+        theirs |= {name.replace("conv1.0", "features.0"): theirs[name] for name in theirs if name.startswith("conv1.0")}
+    for theirs in once.values():
+        for name in [name for name in theirs if re.search(r"(model|shortcut)\.\d\.module", name)]:
+            del theirs[name]
+    assert sum(map(len, both.values())) > sum(map(len, once.values()))
+    jax.tree.map(np.testing.assert_array_equal, convert(original, both), convert(original, once))
+
+
+def test_sigma_is_the_norm_that_pytorch_takes(networks):
+    _, stats = convert("edge_connect", state_dicts(networks, "edge_connect"))
+    for layer, module in (("encode_2", "encoder.4"), ("decode_1", "decoder.0")):
+        conv = networks["edge_connect"]["edge_generator"].get_submodule(module).eval()
+        conv(torch.zeros(1, conv.in_channels, 8, 8).double())
+        sigma = (conv.weight_orig / conv.weight).mean().item()
+        np.testing.assert_allclose(stats["edge_generator"][f"{layer}_norm"][f"{layer}/kernel/sigma"], sigma, rtol=1e-5)
+
+
+def random_batch(size) -> Batch:
+    """A small hole, and one that reaches over three sides and is wider than the first windows."""
+    rng = np.random.default_rng(0)
+    known = np.ones((1, *size, 1), np.float32)
+    known[0, 30:41, 50:70] = 0
+    known[0, 60:, 90:] = 0
+    return Batch(jnp.asarray(rng.random((1, *size, 3)), jnp.float32), jnp.asarray(known))
+
+
+@pytest.fixture(scope="module")
+def paint(networks):
+    params, stats = convert("pconv", state_dicts(networks, "pconv"))
+    return partial(jax.jit(PublicPConv(CONFIGS["pconv"]).paint), params, stats, key=jax.random.key(0))
+
+
+def test_the_public_pconv_paints_what_it_paints_in_pytorch(networks, paint):
+    batch = random_batch((128, 256))
+    image, mask = (torch.tensor(np.asarray(x)).permute(0, 3, 1, 2) for x in batch)
+    mean, std = pconv_in_torch.MEAN, pconv_in_torch.STD
+    with torch.inference_mode():
+        painted = networks["pconv"]["generator"]((image - mean) / std, mask.expand_as(image)) * std + mean
+    theirs = painted.permute(0, 2, 3, 1).numpy()
+    assert theirs.std() > 0.05
+    np.testing.assert_allclose(paint(batch=batch).raw, theirs, atol=1e-4)
+
+
+def test_nothing_in_the_hole_is_painted_from(paint):
+    batch = random_batch((128, 256))
+    poisoned = batch._replace(image=jnp.where(batch.known > 0, batch.image, jnp.nan))
+    clean, other = (paint(batch=b) for b in (batch, poisoned))
+    np.testing.assert_array_equal(clean.image, other.image)
+    given = np.broadcast_to(batch.known > 0, batch.image.shape)
+    np.testing.assert_array_equal(np.asarray(other.image)[given], np.asarray(batch.image)[given])

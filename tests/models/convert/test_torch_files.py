@@ -1,0 +1,182 @@
+"""Files of state dicts: read exactly, never executed; whatever is wrong with them is one line."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from torch_bytes import NONE, call, group, legacy, mapping, name, number, numbers, storage, tensor, text, zipped
+
+from mai_jax.models.convert import torch_files, unpickle
+from mai_jax.types import InputError
+
+FORMATS = pytest.mark.parametrize("form", [legacy, zipped])
+ARRAY = np.arange(12, dtype=np.float32)
+STORAGES = {"0": ARRAY, "1": np.array([5], np.int64)}
+WEIGHT = tensor(storage("0", 12), 2, (2, 3), (4, 1))
+COUNT = tensor(storage("1", 1, "LongStorage"), 0, (), ())
+HELD = mapping(weight=WEIGHT, count=COUNT)
+
+
+def read(folder, content: bytes, file: str = "file.pth"):
+    path = folder / file
+    path.write_bytes(content)
+    return torch_files.read(path)
+
+
+def refusal(folder, content: bytes) -> str:
+    with pytest.raises(InputError) as error:
+        read(folder, content)
+    message = str(error.value)
+    assert "\n" not in message and "file.pth: " in message
+    return message
+
+
+@FORMATS
+def test_views_of_storages_are_read(tmp_path, form):
+    found = read(tmp_path, form(HELD, STORAGES))
+    assert set(found) == {"weight", "count"}
+    np.testing.assert_array_equal(found["weight"], [[2, 3, 4], [6, 7, 8]])
+    assert found["count"] == 5 and found["count"].dtype == np.int64
+
+
+@FORMATS
+def test_a_shared_storage_is_in_memory_once(tmp_path, form):
+    found = read(tmp_path, form(mapping(one=WEIGHT, other=WEIGHT, count=COUNT), STORAGES))
+    assert np.shares_memory(found["one"], found["other"])
+
+
+@FORMATS
+@pytest.mark.parametrize("held", [
+    mapping(iteration=number(7), generator=HELD),
+    mapping(n_iter=number(7), model=HELD, optimizer=mapping(state=b"}" + number(3) + mapping(step=COUNT) + b"s")),
+    mapping(**{"module.weight": WEIGHT, "module.count": COUNT}),
+    call(name("collections", "OrderedDict")) + b"(" + text("weight") + WEIGHT + text("count") + COUNT + b"u"
+    + mapping(_metadata=mapping(version=number(1))) + b"b",
+    mapping(weight=call(name("torch._utils", "_rebuild_parameter"), WEIGHT, NONE, NONE), count=COUNT),
+])  # fmt: skip
+def test_the_state_dict_is_found(tmp_path, form, held):
+    found = read(tmp_path, form(held, STORAGES))
+    np.testing.assert_equal(found, read(tmp_path, form(HELD, STORAGES)))
+
+
+@pytest.mark.parametrize(("held", "named"), [
+    (mapping(generator=HELD, average=HELD, step=number(1)), ["'generator', 'average', 'step'", "more than one"]),
+    (mapping(a=number(1)), ["'a'", "none"]),
+    (mapping(), ["nothing"]),
+    (b"]", ["list"]),
+    (group(text("module"), name("networks", "UNet"), NONE, NONE) + b"Q", ["networks UNet"]),  # a whole module
+])  # fmt: skip
+def test_what_is_no_state_dict_is_described(tmp_path, held, named):
+    message = refusal(tmp_path, zipped(held, STORAGES))
+    assert [part for part in named if part not in message] == []
+
+
+def attacks(trace) -> dict[str, bytes]:
+    """Pickles that run a command, by what must be named."""
+    touch = text(f"touch {trace}")
+    return {
+        "posix system": call(name("posix", "system"), touch),
+        "os system": mapping(weight=call(name("os", "system"), touch)),
+        "builtins eval": call(name("builtins", "eval"), text(f"open({str(trace)!r}, 'w')")),
+        "torch.storage _load_from_bytes": call(name("torch.storage", "_load_from_bytes"), touch),
+        "__builtin__ getattr": call(name("__builtin__", "getattr"), name("os", "system"), text("__call__")),
+        "INST": b"(" + touch + b"iposix\nsystem\n",
+        "STACK_GLOBAL": text("posix") + text("system") + b"\x93" + group(touch) + b"R",
+        "NEWOBJ": name("collections", "OrderedDict") + b")\x81",
+        "EXT1": b"\x82\x01",
+    }
+
+
+@FORMATS
+def test_nothing_is_executed(tmp_path, form):
+    trace = tmp_path / "trace"
+    for named, attack in attacks(trace).items():
+        message = refusal(tmp_path, form(attack, STORAGES))
+        assert named in message
+        assert not trace.exists()
+
+
+@FORMATS
+@pytest.mark.parametrize("wrong", [
+    tensor(storage("0", 12), 7, (2, 3), (4, 1)),  # ends behind the storage
+    tensor(storage("0", 12), -1, (2,), (1,)),
+    tensor(storage("0", 12), 0, (2,), (-1,)),
+    tensor(storage("0", 12), 0, (2**30, 2**30), (0, 0)),  # much made of little
+    tensor(storage("0", 12), 0, (2, 3), (1,)),
+    tensor(storage("0", 12), 0, (5,), (2**60,)),  # 4 * 4 * 2**60 is 0 in 64 bits
+    tensor(storage("0", 12), 0, (5,), (-(2**60),)),
+    tensor(storage("0", 2**31 - 1), 0, (2**31 - 1,), (1,)),  # more than the file has
+    tensor(storage("0", -12), 0, (2,), (1,)),
+    tensor(storage("9", 12), 0, (2,), (1,)),
+    tensor(storage("0", 12, "DoubleStorage"), 0, (2,), (1,)),
+    tensor(storage("0", 12, "FloatStorage", numbers((0, 1, 2))), 0, (2,), (1,)),
+    tensor(number(3), 0, (2,), (1,)),
+])  # fmt: skip
+def test_tensors_stay_within_their_storage(tmp_path, form, wrong):
+    refusal(tmp_path, form(mapping(weight=wrong), {"0": ARRAY}))
+
+
+def test_what_would_exhaust_memory_or_stack_is_refused(tmp_path, monkeypatch):
+    by_tuple = b"}" + group() + NONE + b"s"  # deep enough in one another, tuples overflow the stack when hashed
+    refusal(tmp_path, zipped(mapping(generator=HELD, other=by_tuple), STORAGES))
+    refusal(tmp_path, zipped(NONE + b"r\xff\xff\xff\xff" + b"\x8e" + 8 * b"\x7f", {}))
+    assert "compressed" in refusal(tmp_path, zipped(HELD, {"0": np.zeros(10**6)}, zipfile.ZIP_DEFLATED))
+    monkeypatch.setattr(unpickle, "MOST_INSTRUCTIONS", 1000)
+    assert "instructions" in refusal(tmp_path, zipped(2000 * b"N", {}))
+
+
+def valid_files() -> dict[str, bytes]:
+    whole = {"weight": ARRAY.reshape(3, 4), "count": STORAGES["1"]}
+    return {"legacy.pth": legacy(HELD, STORAGES), "zip.pth": zipped(HELD, STORAGES),
+            "file.safetensors": safetensors.numpy.save(whole)}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", valid_files())
+def test_truncated_files_are_refused(tmp_path, file):
+    content = valid_files()[file]
+    for length in range(0, len(content), 7):
+        with pytest.raises(InputError):
+            read(tmp_path, content[:length], file)
+
+
+@pytest.mark.parametrize("file", valid_files())
+def test_changed_bytes_give_a_state_dict_or_a_refusal(tmp_path, file):
+    rng = np.random.default_rng(0)
+    content, refused = valid_files()[file], 0
+    for _ in range(300):
+        changed = bytearray(content)
+        for at in rng.integers(0, len(content), rng.integers(1, 4)):
+            changed[at] = rng.integers(0, 256)
+        try:
+            found = read(tmp_path, bytes(changed), file)
+        except InputError as error:
+            assert "\n" not in str(error)
+            refused += 1
+        else:
+            assert all(isinstance(array, np.ndarray) for array in found.values())
+    assert 50 < refused < 300
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        torch_files.read(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_what_pytorch_writes_is_read(tmp_path, old):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle: install the extra `dev`")
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    optimiser = torch.optim.Adam(network.parameters())
+    network(torch.rand(2, 3, 8, 8)).sum().backward()
+    optimiser.step()
+    base = torch.rand(6, 8, dtype=torch.float64)
+    others = {"view": base[1:4, ::2], "turned": base.t(), "half": base.half(), "flags": base > 0.5,
+              "bytes": (255 * base).byte(), "parameter": torch.nn.Parameter(base)}  # fmt: skip
+    held = {"n_iter": 3, "model": network.state_dict() | others, "optimizer": optimiser.state_dict()}
+    torch.save(held, tmp_path / "file.pth", _use_new_zipfile_serialization=not old)
+    found = torch_files.read(tmp_path / "file.pth")
+    expected = {key: value.detach().numpy() for key, value in held["model"].items()}
+    assert {key: value.dtype for key, value in found.items()} == {key: v.dtype for key, v in expected.items()}
+    np.testing.assert_equal(found, expected)
