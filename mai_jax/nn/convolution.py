@@ -1,11 +1,11 @@
 """Convolution, with forms that compute the same numbers in less time.
 
 A TPU and a GPU get `jax.lax.conv_general_dilated` as it is. On a CPU, XLA is slow at maps of a few positions and at the
-input's gradient of a strided convolution (docs/performance.md has the times); there both are written as what it does
-well.
+input's gradient of a strided convolution, and an enlarged map costs memory (docs/performance.md has the figures); there
+all three are written as what it does well.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,9 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from mai_jax.nn.by_platform import by_platform
+
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 SMALL = 8  # positions on a side of the output: up to it, a product with all windows is faster
-LARGE = 32  # positions on a side of the input: from it on, the fewer products of `convolve_enlarged` pay for its copies
+LARGE = 32  # positions on a side of the input: from it on, phases pay for their copies
 
 # Of a window of 3 on a map enlarged twofold, which of the original's two rows (or columns) each tap sees: for the even
 # results the taps see rows (i - 1, i, i), for the odd ones (i, i, i + 1).
@@ -24,50 +26,24 @@ SEEN = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)  #
 
 Map = Float[Array, "b h w c"]
 Kernel = Float[Array, "k k c f"]
-Form = Callable[..., Any]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolve(x: Map, kernel: Kernel, stride: int, padding: int) -> Float[Array, "b h2 w2 f"]:
     """Cross-correlation with `padding` zeros around the map."""
-    return _by_platform(_forms(x, kernel, stride, padding), x, kernel)
-
-
-def _forward(x: Map, kernel: Kernel, stride: int, padding: int) -> tuple[Array, tuple[Map, Kernel]]:
-    return convolve(x, kernel, stride, padding), (x, kernel)
-
-
-def _backward(stride: int, padding: int, saved: tuple[Map, Kernel], gradient: Array) -> tuple[Map, Kernel]:
-    def pull_back(form: Form) -> Form:
-        return lambda x, kernel, gradient: jax.vjp(form, x, kernel)[1](gradient)
-
-    return _by_platform([pull_back(form) for form in _forms(*saved, stride, padding)], *saved, gradient)
-
-
-convolve.defvjp(_forward, _backward)
+    _, h, w, _ = x.shape
+    general = partial(_general, stride=stride, padding=padding)
+    if _are_open(h, w):
+        return general(x, kernel)
+    if max(h, w) + 2 * padding - len(kernel) < SMALL * stride:
+        return by_platform(general, partial(_product, stride=stride, padding=padding), x, kernel)
+    if stride == 2 and len(kernel) > 1 and h % 2 == w % 2 == 0:
+        return by_platform(general, lambda x, kernel: _halving(x, kernel, padding), x, kernel)
+    return general(x, kernel)
 
 
 def for_linen(x: Map, kernel: Kernel, strides: Sequence[int], padding: Sequence[tuple[int, int]], **_) -> Array:
     """`convolve` as the argument `conv_general_dilated` of a `flax.linen.Conv` without dilation."""
     return convolve(x, kernel, strides[0], padding[0][0])
-
-
-def _by_platform(forms: Sequence[Form], *operands: Array) -> Any:
-    general, *on_cpu = forms
-    return jax.lax.platform_dependent(*operands, cpu=on_cpu[0], default=general) if on_cpu else general(*operands)
-
-
-def _forms(x: Map, kernel: Kernel, stride: int, padding: int) -> list[Form]:
-    """The general form and, where there is one, that for a CPU."""
-    _, h, w, _ = x.shape
-    forms = [partial(_general, stride=stride, padding=padding)]
-    if _are_open(h, w):
-        return forms
-    if max(h, w) + 2 * padding - len(kernel) < SMALL * stride:
-        forms.append(partial(_product, stride=stride, padding=padding))
-    elif stride == 2 and len(kernel) > 1 and h % 2 == w % 2 == 0:
-        forms.append(lambda x, kernel: _halving(x, kernel, padding))
-    return forms
 
 
 def _are_open(*sizes: Any) -> bool:
@@ -128,22 +104,32 @@ def enlarge(x: Map) -> Float[Array, "b 2*h 2*w c"]:
 def convolve_enlarged(
     x: Map, skip: Float[Array, "b 2*h 2*w c2"], kernel: Float[Array, "3 3 c+c2 f"]
 ) -> Float[Array, "b 2*h 2*w f"]:
-    """`convolve` of the enlarged `x` with `skip` behind it along the channels.
-
-    Where `x` is large, even and odd rows and columns of its part of the result are made by one convolution of 2x2 each:
-    4/9 of the products, and the enlarged map never exists.
-    """
-    _, h, w, c = x.shape
+    """`convolve` of the enlarged `x` with `skip` behind it along the channels."""
+    _, h, w, _ = x.shape
     if _are_open(h, w) or min(h, w) < LARGE:
-        return convolve(jnp.concatenate([enlarge(x), skip], -1), kernel, 1, 1)
-    seen = jnp.einsum("apd,bqe,deio->abpqio", SEEN, SEEN, kernel[:, :, :c], precision="highest").astype(kernel.dtype)
+        return _convolve_enlarged(x, skip, kernel)
+    return by_platform(_convolve_enlarged, _convolve_in_phases, x, skip, kernel)
+
+
+def _convolve_enlarged(x: Array, skip: Array, kernel: Array) -> Array:
+    return convolve(jnp.concatenate([enlarge(x), skip], -1), kernel, 1, 1)
+
+
+def _convolve_in_phases(x: Array, skip: Array, kernel: Array) -> Array:
+    """Even and odd rows and columns of the part of `x` are made by one convolution of 2x2 each, at the size of `x`.
+
+    That is 4/9 of the products, and the enlarged map never exists. (On a TPU it moves more bytes than it saves.)
+    """
+    channels = x.shape[-1]
+    seen = jnp.einsum("apd,bqe,deio->abpqio", SEEN, SEEN, kernel[:, :, :channels], precision="highest")
+    seen = seen.astype(kernel.dtype)
 
     def phase(a: int, b: int) -> Array:
         padding = [(1 - a, a), (1 - b, b)]
         return jax.lax.conv_general_dilated(x, seen[a, b], (1, 1), padding, dimension_numbers=DIMENSIONS)
 
     of_x = _interleave([[phase(a, b) for b in (0, 1)] for a in (0, 1)])
-    return of_x + convolve(skip, kernel[:, :, c:], 1, 1)
+    return of_x + convolve(skip, kernel[:, :, channels:], 1, 1)
 
 
 def _interleave(parts: list[list[Map]]) -> Float[Array, "b 2*h 2*w c"]:

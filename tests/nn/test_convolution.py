@@ -53,13 +53,23 @@ def test_enlarging_repeats_rows_and_columns():
     np.testing.assert_array_equal(enlarge(x)[0, :, :, 0], np.kron([[0, 1], [2, 3]], np.ones((2, 2))))
 
 
+def lowered_for_a_tpu(f, *operands):
+    """The text of `f` and its gradient."""
+    gradient = jax.jit(jax.value_and_grad(lambda *given: (f(*given) ** 2).sum(), range(len(operands))))
+    return gradient.trace(*operands).lower(lowering_platforms=("tpu",)).as_text()
+
+
 @pytest.mark.parametrize("size", [4, 18])
 def test_other_platforms_get_plain_convolutions(size):
     x, kernel = jnp.ones((1, size, size, 3)), jnp.ones((3, 3, 3, 2))
-    gradient = jax.jit(jax.grad(lambda x, kernel: (convolve(x, kernel, 2, 1) ** 2).sum(), (0, 1)))
-    text = gradient.trace(x, kernel).lower(lowering_platforms=("tpu",)).as_text()
+    text = lowered_for_a_tpu(lambda *given: convolve(*given, 2, 1), x, kernel)
     assert text.count("stablehlo.convolution") == 3
     assert "dot_general" not in text
+
+
+def test_other_platforms_enlarge():
+    operands = jnp.ones((1, LARGE, LARGE, 3)), jnp.ones((1, 2 * LARGE, 2 * LARGE, 1)), jnp.ones((3, 3, 4, 2))
+    assert lowered_for_a_tpu(convolve_enlarged, *operands).count("stablehlo.convolution") == 3
 
 
 def test_linens_convolution_takes_it(x64):
