@@ -2,11 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test install pictures
+.PHONY: quickstart tables test install pictures
 
 quickstart: .venv/installed
 	$(BIN)/python train.py --config=configs/quickstart.py
 	$(BIN)/python evaluate.py --workdir=runs/quickstart
+
+# Every method of the paper, trained and compared at the quickstart's scale: runs/tables/tables.md.
+tables: .venv/installed
+	$(BIN)/python tables.py --config=configs/quickstart.py --workdir=runs/tables
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadscope

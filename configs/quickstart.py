@@ -19,7 +19,7 @@ def get_config(name: str = "mai") -> Config:
         data=Data(train="sample_photos", shorter_side=80),
         generator=Generator(width=16),
         discriminator=Discriminator(width=16),
-        pic=PIC(width=8),
+        pic=PIC(width=8, samples=5),
         losses=Losses(style=0.1, adversarial=0.001),
         vgg16=VGG16(weights="random", width=16),
         train=Phase(steps=1200, learning_rate=2e-3, schedule="cosine"),

@@ -48,10 +48,14 @@ def config(flag: flags.FlagHolder) -> Config:
 
 def workdir(given: str | None, flag: flags.FlagHolder) -> Path:
     """The folder of the run: as given, or runs/<name of the config>, with the method if one was named."""
-    if given:
-        return Path(given)
-    path, _, method = _given(flag).partition(":")
-    return Path("runs", Path(path).stem + (f"_{method}" if method else ""))
+    return Path(given) if given else Path("runs", "_".join(filter(None, named(flag))))
+
+
+def named(flag: flags.FlagHolder) -> tuple[str, str]:
+    """The name of the config's file, and what was named behind it, if anything: configs/places2.py:pic, (places2, pic).
+    """
+    path, _, variant = _given(flag).partition(":")
+    return Path(path).stem, variant
 
 
 def _given(flag: flags.FlagHolder) -> str:

@@ -84,6 +84,7 @@ class PIC:
     kl: float = 80.0  # of both divergences: 20 for each of four scales
     l1: float = 20.0  # of the pixel differences, which are summed over the scales; images in [-1, 1]
     adversarial: float = 1.0
+    samples: int = 1  # how often an evaluation paints each hole; from 2 on it has a row for their mean and for the best
 
 
 @dataclass(slots=True)
@@ -179,9 +180,9 @@ def check(config: Config) -> None:
 
     size = config.image_size
     require(size >= 32 and size & (size - 1) == 0, "image_size", "must be a power of two, 32 or more")
-    for name in ("batch_size", "generator.width", "discriminator.width", "pic.width", "vgg16.width",
-                 "evaluation.batch_size", "generator.squeeze", "run.log_every", "run.save_every", "run.keep",
-                 "run.pictures_every", "run.read_threads"):
+    for name in ("batch_size", "generator.width", "discriminator.width", "pic.width", "pic.samples",
+                 "vgg16.width", "evaluation.batch_size", "generator.squeeze", "run.log_every", "run.save_every",
+                 "run.keep", "run.pictures_every", "run.read_threads"):
         require(_get(config, name) >= 1, name, "must be at least 1")
     require(config.generator.attention_window % 2 == 1, "generator.attention_window", "must be odd: 2k + 1 of Eq. 8")
     require(config.generator.attention in ("blockwise", "dense", "conv"), "generator.attention",

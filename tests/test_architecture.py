@@ -23,6 +23,7 @@ ALLOWED = {
     "compilation_cache": set(), "variants": {"types", "config"},
     "subcommands": {"types"},
     "command": {"types", "config", "compilation_cache"},
+    "comparison": EVALUATION | {"config", "variants", "training", "evaluation"},
     "photos": {"types"}, "repair": REPAIR, "demo": REPAIR | {"repair"},
 }  # fmt: skip
 FILES = sorted((ROOT / "mai_jax").rglob("*.py"))

@@ -39,20 +39,22 @@ def write(
     Raises InputError; nothing is written before the end, and the same evaluation writes the same bytes.
     """
     earlier = [_earlier(folder, protocol) for folder in against]
-    names = [subject.name, *rows, *(result["method"] for _, result, _ in earlier)]
+    names = [subject.row, *rows, *(result["method"] for _, result, _ in earlier)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{twice.pop()!r} would be the name of two methods in one table; give --name=ANOTHER")
-    records = runner.measure(subject.pairs, judge, subject.paint, rows, subject.batch_size)
+    records = runner.measure(subject.pairs, judge, subject.paint, rows, subject.batch_size, best_row=subject.best_row)
     if jax.process_index() > 0:
         return  # all have the records, one writes them down
     for evaluation in earlier:
         _join(records, *evaluation)
-    result = {"method": subject.name, "protocol": protocol, "about": judge.protocol.about, "pairs": len(records),
+    result = {"method": subject.row, "protocol": protocol, "about": judge.protocol.about, "pairs": len(records),
               "pairs_sha256": _digest(records), "edges": subject.edges, **subject.stamp}
+    if subject.draws > 1:
+        result["best_of_draws"] = subject.best_row
     if fid_params is not None:
         result["fid"] = _fid(subject, judge, fid_params)
 
-    table = table4.table(records, subject.edges, subject.name)
+    table = table4.table(records, subject.edges, subject.row)
     files = {
         "evaluation.png": _picture(subject, judge, records),
         "table4.md": table4.markdown(table).encode(),
@@ -66,6 +68,17 @@ def write(
     for name, content in files.items():
         write_whole(output / name, content)
     log.info("\n%s\nwritten to %s: %s", table4.text(table), output, ", ".join(files))
+
+
+def join(folders: Sequence[Path], protocol: str) -> tuple[list[Record], dict[str, Any]]:
+    """The records of the first evaluation, to which those of the others on the same pairs are added, and its result.
+
+    Raises InputError.
+    """
+    (_, result, records), *others = (_earlier(folder, protocol) for folder in folders)
+    for evaluation in others:
+        _join(records, *evaluation)
+    return records, result
 
 
 def _earlier(folder: Path, protocol: str) -> tuple[Path, dict[str, Any], list[Record]]:
@@ -88,6 +101,8 @@ def _join(records: list[Record], folder: Path, result: dict[str, Any], others: l
     for record, other in zip(records, others, strict=True):
         record[result["method"]] = {key: value for key, value in other.items()
                                     if key not in PLACE and not isinstance(value, dict)}
+        if "best_of_draws" in result:  # it paints by lot
+            record[result["best_of_draws"]] = other[result["best_of_draws"]]
 
 
 def _digest(records: list[Record]) -> str:
@@ -144,7 +159,7 @@ def _page(subject: Subject, judge: Judge, result: dict[str, Any], records: list[
             cases.append(html_report.Case(rank, record, given, painted, pair.truth))
     stamp = {name: str(value) for name, value in result.items() if name not in ("method", "protocol", "about", "edges")}
     return html_report.page(html_report.Report(
-        title=f"{subject.name}, {subject.dataset}", method=subject.name, dataset=subject.dataset,
+        title=f"{subject.row}, {subject.dataset}", method=subject.row, dataset=subject.dataset,
         protocol=result["protocol"], edges=subject.edges, records=records, cases=cases, stamp=stamp,
         definitions=judge.protocol.about))
 

@@ -4,16 +4,17 @@ import functools
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 from tqdm import tqdm
 
-from mai_jax.evaluation import lpips
+from mai_jax.evaluation import lpips, metrics
 from mai_jax.evaluation.classical import Fill, fill_many
 from mai_jax.evaluation.pairs import Pair, Pairs
 from mai_jax.evaluation.protocols import Protocol
@@ -22,7 +23,8 @@ Record = dict[str, Any]
 Truths = UInt8[np.ndarray, "b h w 3"]
 Holes = Bool[np.ndarray, "b h w"]
 Painted = Truths | Float[np.ndarray | Array, "b h w 3"]
-Paint = Callable[[Truths, Holes], Painted]  # a network: what it painted, not yet completed
+Draws = UInt8[np.ndarray, "n b h w 3"] | Float[np.ndarray | Array, "n b h w 3"]
+Paint = Callable[[Truths, Holes], Draws]  # a network: what it painted, once or in several draws, not yet completed
 Split = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 DIGITS = 6  # decimals of a record: where machines still agree, and more than a table shows
@@ -37,10 +39,13 @@ class Judge(NamedTuple):
 
 def measure(
     pairs: Pairs, judge: Judge, paint: Paint | None, rows: Mapping[str, Fill], batch_size: int,
-    devices: list[jax.Device] | None = None,
+    devices: list[jax.Device] | None = None, best_row: str = "best",
 ) -> list[Record]:  # fmt: skip
     """The record of every pair, in their order: `id`, `hole`, `pair` (a digest of the pixels), `hole_ratio`, the
     judge's metrics, and under the name of each of `rows` the same metrics of what that method fills in.
+
+    Of several draws a record holds the means, and under the name `best_row` the metrics of the draw that is the best
+    by `metrics.choice`, which looks at the truth.
 
     Pairs that come painted are measured as they are, `paint` paints the others. Each process measures its share and
     gets all records; on one kind of machine, how many devices and processes there are changes none of them.
@@ -54,23 +59,26 @@ def measure(
     records: list[Record] = []
     with tqdm(total=len(share), desc="evaluating", unit="hole") as bar:
         for batch in batches(map(pairs.__getitem__, share), size):
-            truth, hole, painted = _stack(batch, size, paint)
-            own = _judge(judge, painted, truth, hole, split)
+            truth, hole, draws = _stack(batch, size, paint)
+            own = [_judge(judge, painted, truth, hole, split) for painted in draws]
+            best = _best(judge, draws, truth, hole, split)
             others = {name: _judge(judge, fill_many(fill, truth, hole), truth, hole, split)
                       for name, fill in rows.items()}
             for i, pair in enumerate(batch):
                 which = {"id": pair.id, "hole": pair.hole_id, "pair": pair.digest}
-                record = which | {"hole_ratio": float(pair.hole.mean())}
-                records.append(record | own[i] | {name: found[i] for name, found in others.items()})
+                record = which | {"hole_ratio": float(pair.hole.mean())} | _means([found[i] for found in own])
+                if len(draws) > 1:
+                    record[best_row] = own[best[i]][i]
+                records.append(record | {name: found[i] for name, found in others.items()})
             bar.update(len(batch))
     return _gather(records, blocks)
 
 
 def completed(pairs: Iterable[Pair], protocol: Protocol, paint: Paint | None, batch_size: int) -> Iterator[Truths]:
-    """Batches of what the protocol holds against the truths, in the order of the pairs."""
+    """Batches of what the protocol holds against the truths, in the order of the pairs. Of several draws the first."""
     for batch in batches(pairs, batch_size):
-        truth, hole, painted = _stack(batch, batch_size, paint)
-        yield np.asarray(protocol.compared(painted, truth, hole))[: len(batch)]
+        truth, hole, draws = _stack(batch, batch_size, paint)
+        yield np.asarray(protocol.compared(draws[0], truth, hole))[: len(batch)]
 
 
 def batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
@@ -85,13 +93,13 @@ def batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
         yield batch
 
 
-def _stack(batch: list[Pair], size: int, paint: Paint | None) -> tuple[Truths, Holes, Painted]:
+def _stack(batch: list[Pair], size: int, paint: Paint | None) -> tuple[Truths, Holes, Draws]:
     """Truth, hole and what was painted. The last pair fills the batch up, so that every batch has one shape."""
     full = batch + [batch[-1]] * (size - len(batch))
     truth, hole = np.stack([pair.truth for pair in full]), np.stack([pair.hole for pair in full])
     if batch[0].painted is None:
         return truth, hole, paint(truth, hole)
-    return truth, hole, np.stack([pair.painted for pair in full])
+    return truth, hole, np.stack([pair.painted for pair in full])[None]
 
 
 def _judge(judge: Judge, painted: Painted, truth: Truths, hole: Holes, split: Split) -> list[dict[str, float]]:
@@ -104,6 +112,19 @@ def _judge(judge: Judge, painted: Painted, truth: Truths, hole: Holes, split: Sp
     # Without a hole there is nothing to say of its inside.
     return [{name: column[i] for name, column in columns.items() if hole[i].any() or not name.startswith("hole_")}
             for i in range(len(truth))]
+
+
+def _means(found: list[dict[str, float]]) -> dict[str, float]:
+    return {name: round(fmean(draw[name] for draw in found), DIGITS) for name in found[0]}
+
+
+def _best(judge: Judge, draws: Draws, truth: Truths, hole: Holes, split: Split) -> Int[np.ndarray, "b"]:
+    """Which draw of each hole is the best."""
+    def score(painted: Painted) -> Float[np.ndarray, "b"]:
+        both = (image.astype(np.float32) / 255 for image in (judge.protocol.compared(painted, truth, hole), truth))
+        return np.asarray(split(metrics.choice)(*both))
+
+    return np.argmin([score(painted) for painted in draws], axis=0) if len(draws) > 1 else np.zeros(len(truth), int)
 
 
 def _split_over(devices: list[jax.Device]) -> Split:

@@ -17,7 +17,9 @@ from mai_jax.inference import Inpainter
 
 
 class Subject(NamedTuple):
-    """`stamp` is what every result of it carries; `edges` are those of its ratio bins."""
+    """`stamp` is what every result of it carries; `edges` are those of its ratio bins; `draws` is how often `paint`
+    paints each hole.
+    """
 
     name: str
     dataset: str
@@ -26,6 +28,17 @@ class Subject(NamedTuple):
     edges: tuple[float, ...]
     batch_size: int
     stamp: dict[str, Any]
+    draws: int = 1
+
+    @property
+    def row(self) -> str:
+        """The name of its numbers: means over the draws."""
+        return self.name if self.draws == 1 else f"{self.name}, mean of {self.draws}"
+
+    @property
+    def best_row(self) -> str:
+        """The name of the numbers of the best draw of each hole."""
+        return f"{self.name}, best of {self.draws} by the truth"
 
 
 def checkpoint(
@@ -42,8 +55,8 @@ def checkpoint(
     edges = tuple(manifest.header.edges) if manifest else config.evaluation.edges
     stamp = {"step": inpainter.step, "photographs": repr(source), "image_size": config.image_size}
     dataset = Path(data or config.data.test or config.data.train).name
-    return Subject(config.method.upper(), dataset, PhotographPairs(source, config, manifest), inpainter.paint, edges,
-                   config.evaluation.batch_size, _stamp(stamp, manifest))
+    return Subject(config.method.upper(), dataset, PhotographPairs(source, config, manifest), inpainter.samples, edges,
+                   config.evaluation.batch_size, _stamp(stamp, manifest), inpainter.draws)
 
 
 def folders(painted: str, truth: str, masks: str, mask_means: str) -> Subject:

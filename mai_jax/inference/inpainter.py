@@ -1,7 +1,9 @@
 """One engine paints holes for library, commands, page and evaluator, so that what users get is what is measured."""
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,12 +13,14 @@ from jaxtyping import Array, Bool, Float, UInt8
 from mai_jax.config import Config
 from mai_jax.inference import trained, windows
 from mai_jax.inference.windows import Pixels, Plan, Window
-from mai_jax.models.base import ByPlayer, Model
+from mai_jax.models.base import ByPlayer, Model, Sampler
 from mai_jax.types import Batch, Completion, InputError, Masked
 
 EVERYWHERE, PARTS = PartitionSpec(), PartitionSpec("data")
 MAX_RATIO = 0.15  # share of hole above which a window is shrunk: see benchmarks/windows.py
 TOGETHER = 8  # windows that are painted at once
+
+Program = Callable[[tuple[ByPlayer, ByPlayer], Batch, Any], Float[Array, "..."]]  # (variables, batch, key or numbers)
 
 
 class Inpainter:
@@ -38,10 +42,10 @@ class Inpainter:
             return complete(variables, batch, key).raw
 
         self._complete = jax.jit(complete)
-        self._paint_together = jax.jit(paint)
-        # Each device runs the program of its own part, so that the result does not depend on how many there are.
-        self._paint_in_parts = jax.jit(jax.shard_map(
-            paint, mesh=self._mesh, in_specs=(EVERYWHERE, PARTS, EVERYWHERE), out_specs=PARTS, check_vma=False))
+        self._painter = _OverDevices(paint, self._mesh, EVERYWHERE, PARTS)
+        self._sampler = None
+        if isinstance(model, Sampler):
+            self._sampler = _OverDevices(_sampling(model, config), self._mesh, PARTS, PartitionSpec(None, *PARTS))
 
     @classmethod
     def from_checkpoint(
@@ -80,11 +84,27 @@ class Inpainter:
         """What the network paints everywhere, not completed and not clipped, of photographs of one size."""
         return self._paint(images.astype(np.float32) / 255, holes)
 
+    def samples(
+        self, images: UInt8[np.ndarray, "b h w 3"], holes: Bool[np.ndarray, "b h w"]
+    ) -> Float[Array, "n b h w 3"]:
+        """The same, n = `config.pic.samples` times by a method that paints by lot, and once by any other.
+
+        A photograph's lots follow from the evaluation's seed, its given pixels and its hole: not from its neighbours.
+        """
+        if self._sampler is None:
+            return self.paint(images, holes)[None]
+        seen = np.where(holes[..., None], np.uint8(0), images)
+        numbers = [zlib.crc32(np.packbits(hole), zlib.crc32(image)) for image, hole in zip(seen, holes, strict=True)]
+        batch = _batch(images.astype(np.float32) / 255, holes)
+        return self._sampler(self._variables, batch, np.array(numbers, np.uint32))
+
+    @property
+    def draws(self) -> int:
+        """How many `samples` there are."""
+        return 1 if self._sampler is None else self.config.pic.samples
+
     def _paint(self, images: Float[np.ndarray, "b h w 3"], holes: Bool[np.ndarray, "b h w"]) -> Float[Array, "b h w 3"]:
-        divides = len(images) % self._mesh.size == 0
-        batch = jax.device_put(_batch(images, holes), NamedSharding(self._mesh, PARTS if divides else EVERYWHERE))
-        paint = self._paint_in_parts if divides else self._paint_together
-        return paint(self._variables, batch, jax.random.key(0))
+        return self._painter(self._variables, _batch(images, holes), jax.random.key(0))
 
     def _paintings(
         self, image: Pixels, hole: Bool[np.ndarray, "h w"], plan: Plan
@@ -94,6 +114,32 @@ class Inpainter:
             painted = np.asarray(self._paint(seen, unseen))
             # Where a network pixel is only partly hole, its given part goes on into the hole.
             yield from zip(group, np.where(unseen[..., None], painted, seen), strict=True)
+
+
+class _OverDevices:
+    """`program`, compiled; `extra` and `out` say how its last argument and its result lie on the mesh."""
+
+    def __init__(self, program: Program, mesh: Mesh, extra: PartitionSpec, out: PartitionSpec) -> None:
+        self._mesh = mesh
+        self.together = jax.jit(program)
+        # Each device runs the program of its own part, so that the result does not depend on how many there are.
+        self.in_parts = jax.jit(jax.shard_map(
+            program, mesh=mesh, in_specs=(EVERYWHERE, PARTS, extra), out_specs=out, check_vma=False))
+
+    def __call__(self, variables: tuple[ByPlayer, ByPlayer], batch: Batch, extra: Any) -> Float[Array, "..."]:
+        divides = len(batch.image) % self._mesh.size == 0
+        batch = jax.device_put(batch, NamedSharding(self._mesh, PARTS if divides else EVERYWHERE))
+        return (self.in_parts if divides else self.together)(variables, batch, extra)
+
+
+def _sampling(model: Sampler, config: Config) -> Program:
+    """The samples of a batch, from a number for each of its photographs."""
+
+    def of_one(variables: tuple[ByPlayer, ByPlayer], one: Batch, number: Any) -> Float[Array, "n h w 3"]:
+        key = jax.random.fold_in(jax.random.key(config.evaluation.seed), number)
+        return model.samples(*variables, Batch(*(x[None] for x in one)), key, config.pic.samples)[:, 0]
+
+    return jax.vmap(of_one, in_axes=(None, 0, 0), out_axes=1)
 
 
 def _batch(images: Float[np.ndarray, "b h w 3"], holes: Bool[np.ndarray, "b h w"]) -> Batch:

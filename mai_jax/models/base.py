@@ -53,6 +53,14 @@ class Model(Protocol):
         """Fills the holes of a batch of any height and width."""
 
 
+@runtime_checkable
+class Sampler(Model, Protocol):
+    """A method that paints by lot, and so can paint a hole in several ways."""
+
+    def samples(self, params: ByPlayer, stats: ByPlayer, batch: Batch, key: Array, n: int) -> Float[Array, "n b h w 3"]:
+        """What `n` draws paint everywhere, not completed."""
+
+
 def pad_with_hole(batch: Batch, multiple: int) -> Batch:
     """The batch enlarged below and to the right to multiples of `multiple`; what is added counts as hole."""
     _, h, w, _ = batch.image.shape

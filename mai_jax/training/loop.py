@@ -124,15 +124,23 @@ def _save(config: Config, step: int, state: State, progress: Progress, writer: c
     return step
 
 
-def _start(model: Model, config: Config, workdir: Path, mesh: Mesh) -> State:
-    """The state of the newest checkpoint; a fresh one only if there is none."""
-    everywhere = NamedSharding(mesh, PartitionSpec())
+def newest(config: Config, workdir: Path) -> checkpoint.Reader | None:
+    """The newest checkpoint, if there is one. Raises InputError if it is of a run of another config."""
     if not checkpoint.steps(workdir):
-        return state_lib.create(model, config, everywhere)
+        return None
     reader = checkpoint.Reader(workdir)
     if changed := config_lib.differences(reader.config, config):
         raise InputError(f"{workdir}: was trained with another config: {'; '.join(changed)}; "
                          "give the same values, or another --workdir")
+    return reader
+
+
+def _start(model: Model, config: Config, workdir: Path, mesh: Mesh) -> State:
+    """The state of the newest checkpoint; a fresh one only if there is none."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    reader = newest(config, workdir)
+    if reader is None:
+        return state_lib.create(model, config, everywhere)
     like = jax.eval_shape(lambda: state_lib.fresh(model, config))
     saved = reader.read("params", {"params": like.params, "stats": like.stats})
     opt = reader.read("opt", like.opt)
@@ -160,6 +168,6 @@ def _describe(config: Config, workdir: Path, state: State) -> None:
     overview: dict[str, Any] = {p: parameter_overview.get_parameter_overview(tree) for p, tree in state.params.items()}
     tables = "\n\n".join(f"{player}\n{table}" for player, table in overview.items())
     write_whole(workdir / "parameters.txt", tables.encode() + b"\n")
-    counts = ", ".join(f"{p} {parameter_overview.count_parameters(tree):,}" for p, tree in state.params.items())
+    counts = ", ".join(f"{p} {int(parameter_overview.count_parameters(tree)):,}" for p, tree in state.params.items())
     log.info("%s in %s: %s parameters; %d devices (%s)", config.method, workdir, counts, jax.device_count(),
              jax.devices()[0].device_kind)

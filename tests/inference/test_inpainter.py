@@ -63,7 +63,8 @@ def test_few_shapes_are_compiled_whatever_the_photographs(inpainter):
         hole = np.zeros((h, w), bool)
         hole[RNG.integers(h, size=n), RNG.integers(w, size=n)] = True
         inpainter(photo(h, w), hole)
-    assert inpainter._paint_in_parts._cache_size() <= 4  # batches of 1, 2, 4, 8 windows
+    programs = inpainter._painter
+    assert programs.together._cache_size() + programs.in_parts._cache_size() <= 4  # batches of 1, 2, 4, 8 windows
 
 
 def test_attended_names_both_stages(inpainter):
