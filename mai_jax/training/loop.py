@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from clu import parameter_overview
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -44,7 +45,7 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
     Returns the signal that ended it early (all steps done are saved), or None. Raises RunError.
     """
     mesh = data_mesh()
-    _check(config, mesh)
+    check(config, mesh)
     model = MODELS[config.method](config)
     # All that the user gave is read before the first file is written.
     model.prepare()
@@ -88,7 +89,7 @@ def _run(
             train_step = compile_step(MODELS[config.method](config, phase), config, hiding.sample, mesh)
             log.info("%s: steps %d to %d; compiling", phase, step + 1, end)
             while step < end and not interrupt.received:
-                state, logs = train_step(state, _next(images, mesh, progress), bank)
+                state, logs = train_step(state, next_images(images, mesh, progress), bank)
                 step += 1
                 progress.note(step, logs)
                 profile.note(logs)
@@ -108,7 +109,7 @@ def _run(
         log.info("all %d steps are done", step)
 
 
-def _next(images: Images, mesh: Mesh, progress: Progress) -> jax.Array:
+def next_images(images: Images, mesh: Mesh, progress: Progress) -> jax.Array:
     """This process's next photographs, as its share of the global batch."""
     begin = time.monotonic()
     batch = next(images)
@@ -118,10 +119,14 @@ def _next(images: Images, mesh: Mesh, progress: Progress) -> jax.Array:
 
 def _save(config: Config, step: int, state: State, progress: Progress, writer: checkpoint.Writer) -> int:
     progress.settle()  # a state that is not finite is never saved
-    items = {"params": {"params": state.params, "stats": state.stats}, "opt": state.opt}
     # One batch per step, from a source that any process can enter anywhere: the step is the data position too.
-    writer.save(step, items, {"config": config_lib.to_dict(config), "next_index": step})
+    writer.save(step, _items(state), {"config": config_lib.to_dict(config), "next_index": step})
     return step
+
+
+def _items(state: State) -> dict[str, Any]:
+    """What a checkpoint holds, item by item; the rest follows from the step and the config."""
+    return {"params": {"params": state.params, "stats": state.stats}, "opt": state.opt}
 
 
 def newest(config: Config, workdir: Path) -> checkpoint.Reader | None:
@@ -141,15 +146,14 @@ def _start(model: Model, config: Config, workdir: Path, mesh: Mesh) -> State:
     reader = newest(config, workdir)
     if reader is None:
         return state_lib.create(model, config, everywhere)
-    like = jax.eval_shape(lambda: state_lib.fresh(model, config))
-    saved = reader.read("params", {"params": like.params, "stats": like.stats})
-    opt = reader.read("opt", like.opt)
-    state = State(np.int32(reader.step), saved["params"], saved["stats"], opt, state_lib.split_key(config)[0])
+    like = jax.eval_shape(lambda: _items(state_lib.fresh(model, config)))
+    saved = {name: reader.read(name, item) for name, item in like.items()}
+    state = State(jnp.int32(reader.step), **saved["params"], opt=saved["opt"], key=state_lib.split_key(config)[0])
     log.info("going on from %s", reader.path)
     return jax.device_put(state, everywhere)
 
 
-def _check(config: Config, mesh: Mesh) -> None:
+def check(config: Config, mesh: Mesh) -> None:
     """Raises InputError for a config that cannot be trained with the devices that are there."""
     config_lib.check(config)
     if config.method not in MODELS:
