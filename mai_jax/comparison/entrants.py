@@ -22,13 +22,17 @@ class Entrant(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name in tables and pictures."""
-        return TITLES.get(self.name, self.name.replace("_", " "))
+        return title(self.name)
 
     def finished(self) -> bool:
         """Whether all steps are done. Raises InputError if the folder holds the run of another config."""
         reader = loop.newest(self.config, self.workdir)
         return reader is not None and reader.step == self.config.total_steps
+
+
+def title(name: str) -> str:
+    """The name in tables and pictures."""
+    return TITLES.get(name, name.replace("mai_no_", "MAI without ").replace("mai_", "MAI, ").replace("_", " "))
 
 
 def enter(config: Config, names: Sequence[str], workdir: Path) -> list[Entrant]:

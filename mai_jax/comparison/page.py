@@ -29,10 +29,10 @@ def markdown(
     sections = ["# The methods on one budget", _budget(entrants, result)]
     if entrants[0].config.vgg16.weights == "random":
         sections += [UNTRAINED]
-    sections += ["## Table 4: quality", _wrapped(result["about"]), _quality(result, records, paper)]
+    sections += ["## Table 4: quality", wrapped(result["about"]), _quality(result, records, paper)]
     if any("by the truth" in key for key in records[0]):
         sections += [SAMPLES]
-    sections += ["## Table 5: ms of training per image", _speed(times, paper),
+    sections += ["## Table 5: ms of training per image", speed(times, paper),
                  "## Comparison", f"![Rows: photographs. Columns: input, the methods, truth]({figure})"]
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
@@ -40,7 +40,7 @@ def markdown(
 def _budget(entrants: Sequence[Entrant], result: dict[str, Any]) -> str:
     config = entrants[0].config
     phases = " + ".join(f"{phase.steps:,} ({name})" for name, phase in config.phases.items() if phase.steps)
-    return _wrapped(
+    return wrapped(
         f"Each method: {phases} steps of {config.batch_size} photographs at {config.image_size} px, the same "
         f"{config.total_steps * config.batch_size:,} crops and holes in the same order, seed {config.seed}. "
         f"Measured on {result['pairs']:,} holes in {result['photographs']}. mai_jax {result['mai_jax']}.")
@@ -54,7 +54,8 @@ def _quality(result: dict[str, Any], records: Sequence[Record], paper: Paper) ->
     return "\n\n".join([table4.markdown(made), THE_PAPER, table4.markdown(ours, paper.table4)])
 
 
-def _speed(times: Times, paper: Paper) -> str:
+def speed(times: Times, paper: Paper) -> str:
+    """Table 5, the paper's numbers beside ours."""
     medians, last = times.medians, list(times.rounds)[-1]
     rows = [["method", "ms", f"/ {last}", f"paper's ms ({paper.device})", f"/ {last}"]]
     printed = {title: sum(parts) for title, parts in paper.ms_per_image.items()}
@@ -67,11 +68,19 @@ def _speed(times: Times, paper: Paper) -> str:
     said = (f"{about['device']}, JAX {about['jax']}, jaxlib {about['jaxlib']}, {about['dtype']}, batch "
             f"{about['batch_size']}, {about['image_size']} px. Medians of {about['rounds']} rounds of "
             f"{about['steps_per_round']} steps, the methods in turn in one process. {about['included']}")
+    return f"{aligned(rows)}\n\n{wrapped(said)}"
+
+
+def aligned(rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    """A Markdown table, the first row its head; the first `words` columns to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
-    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{_wrapped(said)}"
+    sides = [str.ljust] * words + [str.rjust] * (len(widths) - words)
+    rule = ["-" * width if side is str.ljust else "-" * (width - 1) + ":"
+            for side, width in zip(sides, widths, strict=True)]
+    lines = [[side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
 
 
-def _wrapped(paragraph: str) -> str:
-    return textwrap.fill(paragraph, 120, break_long_words=False)
+def wrapped(paragraph: str, width: int = 120) -> str:
+    """The paragraph in lines, by default of the length that all files here have."""
+    return textwrap.fill(paragraph, width, break_long_words=False, break_on_hyphens=False)

@@ -42,10 +42,9 @@ def compare(config: Config, names: Sequence[str], workdir: Path, paper: Paper) -
     records, result, painted = _measure(entrants)
     times = timing.measure(entrants)
     tables = page.markdown(entrants, result, records, times, paper, FIGURE)
-    fifth = {"ms_per_image": times.medians, "of_each_round": times.rounds, **times.about}
     files = {
         FIGURE: painted,
-        TIMES: json.dumps(fifth, indent=2).encode() + b"\n",
+        TIMES: json.dumps(times.as_json(), indent=2).encode() + b"\n",
         TABLES: tables.encode(),
     }
     for name, content in files.items():

@@ -38,6 +38,14 @@ class Times(NamedTuple):
     def medians(self) -> dict[str, float]:
         return {title: statistics.median(taken) for title, taken in self.rounds.items()}
 
+    def as_json(self) -> dict[str, Any]:
+        return {"ms_per_image": self.medians, "of_each_round": self.rounds, **self.about}
+
+
+def from_json(written: dict[str, Any]) -> Times:
+    about = {name: value for name, value in written.items() if name not in ("ms_per_image", "of_each_round")}
+    return Times(written["of_each_round"], about)
+
 
 def measure(entrants: Sequence[Entrant]) -> Times:
     """Rounds are interleaved over the methods, so that what else the machine does slows all of them."""

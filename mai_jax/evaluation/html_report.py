@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from mai_jax.evaluation import curves, table4
+from mai_jax.evaluation import curves, drawing, table4
 from mai_jax.evaluation.ratio_bins import bin_of, label
 from mai_jax.evaluation.statistics import Paired
 from mai_jax.evaluation.table4 import METRICS, Metric, Record, Table
@@ -105,7 +105,8 @@ def page(report: Report) -> str:
         "Pictures": _pictures(report),
         "Definitions": _definitions(report, made),
     }
-    style, script = (Path(__file__).with_name(f"html_report.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    own, script = (Path(__file__).with_name(f"html_report.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    style = f"{drawing.style()}\n{own}"
     policy = (f"default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
               f"style-src {_digest(style)}; script-src {_digest(script)}")
     links = "".join(f'<a href="#{name.lower()}">{name}</a>' for name in sections)
@@ -175,22 +176,13 @@ def _differences(report: Report, made: Table) -> str:
 def _difference(metric: Metric, paired: Paired | None) -> str:
     if paired is None:
         return "-"
-    low, high = paired.interval or (0, 0)
-    better = low > 0 if metric.higher_is_better else high < 0
-    mark = "" if low <= 0 <= high else '<b class="up">▲</b> ' if better else '<b class="down">▼</b> '
-    interval = f"<small>{_signed(metric, low)} to {_signed(metric, high)}</small>" if paired.interval else ""
-    return f"{mark}{_signed(metric, paired.difference)}{interval}<small>won {paired.won:.0%}</small>"
+    mark = {1: '<b class="up">▲</b> ', -1: '<b class="down">▼</b> ', 0: ""}[metric.verdict(paired)]
+    interval = f"<small>{' to '.join(map(metric.signed, paired.interval))}</small>" if paired.interval else ""
+    return f"{mark}{metric.signed(paired.difference)}{interval}<small>won {paired.won:.0%}</small>"
 
 
 def _interval(metric: Metric, interval: table4.Interval) -> str:
     return f"{metric.show(interval[0])} to {metric.show(interval[1])}"
-
-
-def _signed(metric: Metric, value: float | None) -> str:
-    if value is None:
-        return "-"
-    sign = "\N{MINUS SIGN}" if value < 0 else "+" if value > 0 else ""
-    return sign + metric.show(abs(value))
 
 
 def _table(made: Table, rows: Mapping[str, Mapping[str, Sequence[str]]], name: str) -> str:
@@ -211,12 +203,12 @@ def _table(made: Table, rows: Mapping[str, Mapping[str, Sequence[str]]], name: s
 
 def _curves(report: Report, made: Table) -> str:
     def legend(rows: Mapping[str, Sequence[float | None]]) -> str:
-        return "".join(f"<li>{curves.sign(i)}{escape(method)}</li>"
+        return "".join(f"<li>{drawing.sign(i)}{escape(method)}</li>"
                        for i, (method, row) in enumerate(rows.items()) if row.count(None) < len(row))
 
-    figures = [f"<figure><figcaption>{escape(METRICS[metric].title)}</figcaption>{drawing}"
+    figures = [f"<figure><figcaption>{escape(METRICS[metric].title)}</figcaption>{drawn}"
                f'<ul class="legend">{legend(made.means[metric])}</ul></figure>'
-               for metric in made.means if (drawing := curves.draw(made, report.records, report.edges, metric))]
+               for metric in made.means if (drawn := curves.draw(made, report.records, report.edges, metric))]
     if not figures:
         return "<p>There is no bin with a mean to draw.</p>"
     return (f"<p>Means per bin with their 95 % intervals as bands; the dots are single images of "

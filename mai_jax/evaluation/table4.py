@@ -37,6 +37,17 @@ class Metric(NamedTuple):
             return "-"
         return "∞" if value == math.inf else f"{value:.{self.decimals}f}"
 
+    def signed(self, value: float | None) -> str:
+        """The same of a difference."""
+        sign = "" if not value else "\N{MINUS SIGN}" if value < 0 else "+"
+        return sign + self.show(value and abs(value))
+
+    def verdict(self, paired: statistics.Paired) -> int:
+        """1 where the interval of a difference says better, -1 where it says worse, 0 where it leaves that open."""
+        low, high = paired.interval or (0, 0)
+        above = (low > 0) - (high < 0)
+        return above if self.higher_is_better else -above
+
 
 PAPERS = {
     "ssim": Metric("SSIM", 4, higher_is_better=True),

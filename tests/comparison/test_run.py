@@ -131,7 +131,7 @@ def test_all_have_the_same_budget(tmp_path):
     entered = entrants.enter(tiny(), ["pic", "edge_connect", "mai_no_attention"], tmp_path)
     assert [e.config.method for e in entered] == ["pic", "edge_connect", "mai"]
     assert {(e.config.total_steps, e.config.batch_size, e.config.seed) for e in entered} == {(1, 8, 0)}
-    assert [e.title for e in entered] == ["PIC", "EdgeConnect", "mai no attention"]
+    assert [e.title for e in entered] == ["PIC", "EdgeConnect", "MAI without attention"]
 
 
 def test_the_papers_numbers_stand_beside_ours_in_its_bins():

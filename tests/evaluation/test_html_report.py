@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from mai_jax.evaluation import curves, html_report, table4
+from mai_jax.evaluation import drawing, html_report, table4
 from mai_jax.evaluation.html_report import Case, Report, choose_cases, key, page
 
 EDGES = (0.1, 0.2, 0.3, 0.4)
@@ -104,7 +104,7 @@ def test_nothing_is_a_dash_and_infinity_a_sign():
 
 def test_ticks_enclose_the_numbers():
     for low, high in [(0.003, 0.0871), (16.2, 44.0), (-0.3, 1.0), (7.0, 7.0), (0.0, 0.0)]:
-        ticks = curves._ticks(low, high)
+        ticks = list(drawing.ticks(low, high))
         assert ticks[0] <= low <= high <= ticks[-1] and 2 <= len(ticks) <= 12
 
 
