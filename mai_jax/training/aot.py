@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 from absl import flags
 from jax.experimental import topologies
 from jax.stages import Compiled
@@ -30,7 +31,7 @@ from mai_jax.training import roofline
 from mai_jax.training import state as state_lib
 from mai_jax.training.roofline import CHIPS, Chip, Costs
 from mai_jax.training.step import compile_step, data_mesh
-from mai_jax.types import InputError
+from mai_jax.types import InputError, RunError
 
 # libtpu would look for the machine that it is on, and keep others from loading it.
 LIBTPU = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost",
@@ -95,17 +96,22 @@ def compile_for(config: Config, devices: list[jax.Device], batch: int) -> Compil
 
 
 def plan(config: Config, topology: Topology, batch: int) -> Plan | None:
-    """The plan for `batch` images per chip; None if the chip's memory is too small for it."""
+    """The plan for `batch` images per chip; None if the chip's memory is too small for it. Raises RunError."""
     try:
         compiled = compile_for(config, topology.devices, batch)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" in str(error) and "hbm" in str(error).lower():
             return None
         raise
+    try:
+        text = compiled.as_text()
+    except jax.errors.JaxRuntimeError as error:
+        raise RunError(f"{topology.name}: jaxlib {jaxlib.__version__} cannot read the program that this libtpu made "
+                       f"({str(error).splitlines()[0]}); try other versions of both") from error
     found = compiled.memory_analysis()
     memory = Memory(found.argument_size_in_bytes, found.output_size_in_bytes - found.alias_size_in_bytes,
                     found.temp_size_in_bytes, found.peak_memory_in_bytes)
-    return Plan(topology, batch, memory, roofline.costs(compiled.as_text()))
+    return Plan(topology, batch, memory, roofline.costs(text))
 
 
 def largest(fits: Callable[[int], bool], guess: int) -> tuple[int, int]:

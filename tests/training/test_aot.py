@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
+from mai_jax.config import Config
 from mai_jax.training import aot, roofline
 from mai_jax.training.hlo import Array, Program
 from mai_jax.training.roofline import Chip, Costs, Moved, Times
-from mai_jax.types import InputError
+from mai_jax.types import InputError, RunError
 
 N = 32
 MATRIX = jax.ShapeDtypeStruct((N, N), jnp.float32)
@@ -155,6 +156,18 @@ def test_what_cannot_be_compiled_for_is_one_line(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install '\.\[aot\]'"):
         aot.describe("v5e:4x4")
+
+
+def test_a_program_that_cannot_be_read_back_is_one_line(monkeypatch):
+    program = jax.jit(lambda x: x).lower(MATRIX).compile()
+
+    def refuse(self):
+        raise jax.errors.JaxRuntimeError("INTERNAL: RET_CHECK failure\n*** Begin stack trace ***")
+
+    monkeypatch.setattr(type(program), "as_text", refuse)
+    monkeypatch.setattr(aot, "compile_for", lambda config, devices, batch: program)
+    with pytest.raises(RunError, match=r"^v5p:2x2x1: jaxlib .*\(INTERNAL: RET_CHECK failure\); try .*$"):
+        aot.plan(Config(), aot.Topology("v5p:2x2x1", aot.CHIPS["v5p"], []), 1)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu: pip install '.[aot]'")
