@@ -16,6 +16,7 @@ EVALUATION = INFERENCE | {"inference", "data"}
 REPAIR = {"types", "inference", "photos", "data", "files", "command", "visualize"}
 ALLOWED = {
     "types": set(), "files": set(), "config": {"types"}, "data": {"types", "config"},
+    "data/doctor": TRAINING | {"training", "evaluation"},  # a command: nothing imports it
     "nn": NN, "losses": {"types", "nn"}, "models": MODELS,
     "models/convert": MODELS | {"models", "checkpoint", "files", "subcommands"},  # a command: no method imports it
     "checkpoint": {"types", "config"}, "logbook": {"types", "files"}, "visualize": {"types"},
@@ -26,6 +27,7 @@ ALLOWED = {
     "comparison": EVALUATION | {"config", "variants", "training", "evaluation"},
     "photos": {"types"}, "repair": REPAIR, "demo": REPAIR | {"repair"},
 }  # fmt: skip
+COMMANDS = ("models/convert", "data/doctor")
 FILES = sorted((ROOT / "mai_jax").rglob("*.py"))
 
 
@@ -45,7 +47,7 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_one_way(path):
     inside = path.relative_to(ROOT / "mai_jax")
-    place = "models/convert" if inside.is_relative_to("models/convert") else inside.parts[0].removesuffix(".py")
+    place = next(filter(inside.is_relative_to, COMMANDS), inside.parts[0].removesuffix(".py"))
     if place == "__init__":
         return
     wrong = imported(path) - ALLOWED[place] - {place}

@@ -45,8 +45,8 @@ def known_from_mask(mask: UInt8[np.ndarray, "h w"], mask_means: str) -> Bool[np.
 
 def read_mask(path: str | Path) -> UInt8[np.ndarray, "h w"]:
     """The grey values of a mask file of any mode, upright. Warns of what `known_from_mask` will make black or white."""
-    mask = _read(Path(path))
-    if grey := _grey_share(mask):
+    mask = read_grey(Path(path))
+    if grey := grey_share(mask):
         log.warning("%s: %.1f %% of the pixels are neither black nor white; they are cut at one half", path, 100 * grey)
     return mask
 
@@ -100,24 +100,31 @@ def draw_from(bits: UInt8[Array, "n s sb"], key: PRNGKeyArray) -> Float[Array, "
     return square[..., None].astype(jnp.float32)
 
 
-def _read(path: Path) -> UInt8[np.ndarray, "h w"]:
+def read_grey(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """The grey values of a mask file of any mode, upright, without a warning. Raises InputError."""
     try:
         return images.decode_grey(path.read_bytes(), str(path))
     except OSError as reason:
         raise InputError(f"{path}: cannot be read ({reason.strerror}); name a mask file") from reason
 
 
+def squared(mask: UInt8[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray, "s s"]:
+    """The mask resized by nearest neighbour; one that is no square is squeezed."""
+    return np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
+
+
+def grey_share(mask: UInt8[np.ndarray, "h w"]) -> float:
+    """The share of pixels that are neither black nor white."""
+    return float(np.mean((mask > NEARLY_BLACK) & (mask < NEARLY_WHITE)))
+
+
 def _reader(size: int, mask_means: str) -> Callable[[Path], tuple[np.ndarray, float]]:
     def read(path):
-        mask = _read(path)
-        square = np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
-        return np.packbits(known_from_mask(square, mask_means), axis=-1), _grey_share(mask)
+        mask = read_grey(path)
+        known = known_from_mask(squared(mask, size), mask_means)
+        return np.packbits(known, axis=-1), grey_share(mask)
 
     return read
-
-
-def _grey_share(mask: UInt8[np.ndarray, "h w"]) -> float:
-    return float(np.mean((mask > NEARLY_BLACK) & (mask < NEARLY_WHITE)))
 
 
 def _in_range(ratio: Float[np.ndarray, "*n"], holes: Holes) -> Bool[np.ndarray, "*n"]:

@@ -23,6 +23,7 @@ SAMPLE_PHOTOS = {
 }
 # The seven scenes of the paper's Places2 test set.
 SCENES = ("butte", "canyon", "field/cultivated", "field/wild", "synagogue/outdoor", "tundra", "valley")
+TFDS_SETS = {"places2": "places365_small", "celeb_a": "celeb_a"}  # names of sources that TensorFlow Datasets has
 HELD_OUT = 1 / 20  # share of a training folder that is held out when no test source is named
 
 
@@ -72,11 +73,12 @@ def _sample_photos(part: Part) -> Source:
 
 def _places2(part: Part) -> Source:
     split = {"train": "train", "test": "validation"}[part]
-    return tfds_source.TfdsImages(tfds_source.prepared("places365_small"), split, SCENES)
+    return tfds_source.TfdsImages(tfds_source.prepared(TFDS_SETS["places2"]), split, SCENES)
 
 
 def _celeb_a(part: Part) -> Source:
-    return tfds_source.TfdsImages(tfds_source.prepared("celeb_a"), {"train": "train+validation", "test": "test"}[part])
+    split = {"train": "train+validation", "test": "test"}[part]
+    return tfds_source.TfdsImages(tfds_source.prepared(TFDS_SETS["celeb_a"]), split)
 
 
 NAMED: dict[str, Callable[[Part], Source]] = {

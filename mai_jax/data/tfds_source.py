@@ -53,6 +53,11 @@ def prepared(name: str) -> tfds.core.DatasetBuilder:
     return builder
 
 
+def is_prepared(name: str) -> bool:
+    """Whether the set `name` is in TFDS_DATA_DIR."""
+    return tfds.builder(name).is_prepared()
+
+
 def prepare(builder: tfds.core.DatasetBuilder) -> None:
     """Downloads and prepares a set unless that is done; says the size first. Raises InputError if it does not work."""
     if builder.is_prepared():
