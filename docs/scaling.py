@@ -1,4 +1,4 @@
-"""Writes docs/scaling.md: what a training step costs on TPUs of two generations, from 4 to 256 chips.
+"""Writes docs/scaling.md: what a training step costs on TPUs, from 4 to 256 chips.
 
 `python docs/scaling.py`, with `pip install '.[aot]'`
 
@@ -21,7 +21,7 @@ from mai_jax.training.roofline import CHIPS, Costs, Moved
 
 HERE = Path(__file__).parent
 STORE = HERE / "scaling.json"
-SMALLEST = {"v5e": "v5e:2x2", "v6e": "v6e:2x2"}
+SMALLEST = {"v5e": "v5e:2x2"}
 BATCH = {256: 16, 512: 4}  # images per chip: as many pixels at either size
 REMATERIALISED = "v5e"  # compiled with rematerialisation too, for the chip with the least memory
 CHECKED = ("v5e:16x16", 256, False)  # compiled on 256 chips too, to see that a chip's program stays the same
@@ -36,8 +36,8 @@ topology, and finds the largest batch that fits. Compilers: {versions}.
 
 Times are rooflines, lower bounds: products over the peak of the matrix units, bytes between HBM and chip over its rate,
 bytes of the all-reduces over that of the links, each operand read once, everything overlapped. A loop's body counts as
-often as it runs. No time here was measured on a chip. The v5p is missing: jaxlib 0.10.2 cannot read what libtpu 0.0.52
-makes of this step for it, though it can for the quickstart's.
+often as it runs. No time here was measured on a chip. v5p and v6e are missing: jaxlib 0.10.2 cannot read what libtpu
+0.0.52 makes of this step for them, though it can for the quickstart's.
 """
 
 GROWTH = """\
