@@ -1,6 +1,9 @@
-"""A checkpoint to try things with."""
+"""A checkpoint and photographs to try things with."""
 
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from mai_jax import checkpoint
 from mai_jax import config as config_lib
@@ -19,3 +22,12 @@ def untrained_run(folder: Path, **fields) -> Path:
     with checkpoint.Writer(folder, keep=1) as writer:
         writer.save(1, items, {"config": config_lib.to_dict(config)})
     return folder
+
+
+def noise_photographs(folder: Path, count: int, height: int, width: int) -> str:
+    """A new folder of that many PNG files of noise, 0.png and so on; the same each time."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 255, (height, width, 3), np.uint8)).save(folder / f"{i}.png")
+    return str(folder)

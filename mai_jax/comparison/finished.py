@@ -12,7 +12,7 @@ from typing import Any
 from mai_jax import config as config_lib
 from mai_jax.comparison import timing
 from mai_jax.comparison.classical_rows import TITLES as CLASSICAL
-from mai_jax.comparison.run import FLOOR, PROTOCOL, TIMES
+from mai_jax.comparison.run import TIMES, joined
 from mai_jax.comparison.timing import Times
 from mai_jax.config import Config
 from mai_jax.evaluation import report
@@ -59,9 +59,7 @@ def read(workdir: Path, configs: Mapping[str, Config]) -> Finished:
     folders = [*configs, *(name for name in CLASSICAL if (workdir / name / report.RESULT).is_file())]
     times = timing.from_json(_json(workdir / TIMES))
     rows = {name: _json(workdir / name / report.RESULT)["method"] for name in folders}
-    records, result = report.join([workdir / name for name in folders], PROTOCOL)
-    for record in records:
-        record[FLOOR] = record.pop(FLOOR)  # the last row
+    records, result = joined([workdir / name for name in folders])
     logs = {name: read_log(workdir / name / "log.jsonl") for name in configs}
     return Finished(dict(configs), logs, rows, records, result, times)
 

@@ -59,7 +59,13 @@ def _measure(entrants: Sequence[Entrant]) -> tuple[list[Record], dict[str, Any],
     subjects = [subject.checkpoint(entrant.workdir)._replace(name=entrant.title) for entrant in entrants]
     for entrant, measured in zip(entrants, subjects, strict=True):
         report.write(measured, entrant.workdir, PROTOCOL, judge, {FLOOR: METHODS[FLOOR]})
-    records, result = report.join([entrant.workdir for entrant in entrants], PROTOCOL)
-    for record in records:
-        record[FLOOR] = record.pop(FLOOR)  # the last row
+    records, result = joined([entrant.workdir for entrant in entrants])
     return records, result, figure.draw(subjects, judge.protocol, records)
+
+
+def joined(folders: Sequence[Path]) -> tuple[list[Record], dict[str, Any]]:
+    """The records of evaluations on the same pairs as one, the floor's row the last. Raises InputError."""
+    records, result = report.join(folders, PROTOCOL)
+    for record in records:
+        record[FLOOR] = record.pop(FLOOR)
+    return records, result

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import jaxlib
 from absl import flags
 from jax.experimental import topologies
@@ -28,9 +27,8 @@ from mai_jax.config import VGG16, Config
 from mai_jax.data import holes
 from mai_jax.models import MODELS
 from mai_jax.training import roofline
-from mai_jax.training import state as state_lib
 from mai_jax.training.roofline import CHIPS, Chip, Costs
-from mai_jax.training.step import compile_step, data_mesh
+from mai_jax.training.step import compile_ahead, data_mesh
 from mai_jax.types import InputError, RunError
 
 # libtpu would look for the machine that it is on, and keep others from loading it.
@@ -86,13 +84,11 @@ def describe(name: str) -> Topology:
 def compile_for(config: Config, devices: list[jax.Device], batch: int) -> Compiled:
     """The step of the first phase for `batch` images on each of the devices. Allocates nothing on them."""
     # Constants of the program: their values cost nothing, so none are fetched.
-    config = dataclasses.replace(config, vgg16=VGG16(weights="random", width=config.vgg16.width))
+    vgg16 = VGG16(weights="random", width=config.vgg16.width)
+    config = dataclasses.replace(config, vgg16=vgg16, batch_size=batch * len(devices))
     model = MODELS[config.method](config, next(iter(config.phases)))
     hiding = holes.sampler(config.holes.train, config.holes, config.image_size)
-    state, bank = jax.eval_shape(lambda: (state_lib.fresh(model, config), hiding.bank))
-    size = config.image_size
-    images = jax.ShapeDtypeStruct((batch * len(devices), size, size, 3), jnp.uint8)
-    return compile_step(model, config, hiding.sample, data_mesh(devices)).lower(state, images, bank).compile()
+    return compile_ahead(model, config, hiding, data_mesh(devices))
 
 
 def plan(config: Config, topology: Topology, batch: int) -> Plan | None:

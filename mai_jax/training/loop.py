@@ -120,11 +120,11 @@ def next_images(images: Images, mesh: Mesh, progress: Progress) -> jax.Array:
 def _save(config: Config, step: int, state: State, progress: Progress, writer: checkpoint.Writer) -> int:
     progress.settle()  # a state that is not finite is never saved
     # One batch per step, from a source that any process can enter anywhere: the step is the data position too.
-    writer.save(step, _items(state), {"config": config_lib.to_dict(config), "next_index": step})
+    writer.save(step, items(state), {"config": config_lib.to_dict(config), "next_index": step})
     return step
 
 
-def _items(state: State) -> dict[str, Any]:
+def items(state: State) -> dict[str, Any]:
     """What a checkpoint holds, item by item; the rest follows from the step and the config."""
     return {"params": {"params": state.params, "stats": state.stats}, "opt": state.opt}
 
@@ -146,7 +146,7 @@ def _start(model: Model, config: Config, workdir: Path, mesh: Mesh) -> State:
     reader = newest(config, workdir)
     if reader is None:
         return state_lib.create(model, config, everywhere)
-    like = jax.eval_shape(lambda: _items(state_lib.fresh(model, config)))
+    like = jax.eval_shape(lambda: items(state_lib.fresh(model, config)))
     saved = {name: reader.read(name, item) for name, item in like.items()}
     state = State(jnp.int32(reader.step), **saved["params"], opt=saved["opt"], key=state_lib.split_key(config)[0])
     log.info("going on from %s", reader.path)

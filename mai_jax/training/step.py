@@ -4,12 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Compiled
 from jaxtyping import Array, Float, UInt8
 
 from mai_jax.config import Config
+from mai_jax.data.holes import Hiding
 from mai_jax.models.base import Aux, Model
 from mai_jax.training import state as state_lib
 from mai_jax.training.state import State
@@ -77,6 +80,13 @@ def compile_step(model: Model, config: Config, sample_holes: HoleSampler, mesh: 
         out_shardings=(everywhere, everywhere),
         donate_argnums=0,
     )
+
+
+def compile_ahead(model: Model, config: Config, hiding: Hiding, mesh: Mesh) -> Compiled:
+    """The step of `compile_step`, compiled for the shapes of `config`. Allocates nothing on the devices."""
+    state, bank = jax.eval_shape(lambda: (state_lib.fresh(model, config), hiding.bank))
+    images = jax.ShapeDtypeStruct((config.batch_size, config.image_size, config.image_size, 3), jnp.uint8)
+    return compile_step(model, config, hiding.sample, mesh).lower(state, images, bank).compile()
 
 
 def data_mesh(devices: list[jax.Device] | None = None) -> Mesh:

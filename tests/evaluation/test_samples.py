@@ -3,8 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from PIL import Image
-from untrained import untrained_run
+from untrained import noise_photographs, untrained_run
 
 from mai_jax import config
 from mai_jax.evaluation import metrics, report, runner, subject, table4
@@ -22,11 +21,7 @@ METRICS = ("psnr", "l1", "hole_psnr", "hole_l1")
 def workdir(tmp_path_factory):
     """An untrained PIC and three photographs of noise."""
     folder = tmp_path_factory.mktemp("run")
-    rng = np.random.default_rng(0)
-    (folder / "photos").mkdir()
-    for i in range(3):
-        Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(folder / "photos" / f"{i}.png")
-    photos = str(folder / "photos")
+    photos = noise_photographs(folder / "photos", 3, 40, 40)
     return untrained_run(
         folder, method="pic", pic=config.PIC(width=4, samples=DRAWS),
         data=config.Data(train=photos, test=photos, shorter_side=32),

@@ -107,15 +107,20 @@ class AutoAttention(nn.Module):
         return self.model(torch.cat([out, context], dim=1))
 
 
+def add_trunk(network, w):
+    """The blocks that halve the image, of the encoder and of the discriminators."""
+    network.block0 = FirstBlock(w)
+    for i, (a, b) in enumerate(((w, 2 * w), (2 * w, 4 * w), (4 * w, 4 * w), (4 * w, 4 * w))):
+        network.add_module(f"encoder{i}", ResBlock(a, b, a, down=True))
+
+
 class Encoder(nn.Module):
     """Images [-1, 1] to (mean, std) of the prior and of the posterior, and the visible half's features."""
 
     def __init__(self, width=32):
         super().__init__()
         w = width
-        self.block0 = FirstBlock(w)
-        for i, (a, b) in enumerate(((w, 2 * w), (2 * w, 4 * w), (4 * w, 4 * w), (4 * w, 4 * w))):
-            self.add_module(f"encoder{i}", ResBlock(a, b, a, down=True))
+        add_trunk(self, w)
         for i in range(6):
             self.add_module(f"infer_prior{i}", ResBlock(4 * w, 4 * w, 4 * w))
         self.posterior, self.prior = (ResBlock(4 * w, 8 * w, 4 * w) for _ in range(2))
@@ -165,9 +170,7 @@ class Discriminator(nn.Module):
     def __init__(self, width=32):
         super().__init__()
         w = width
-        self.block0 = FirstBlock(w)
-        for i, (a, b) in enumerate(((w, 2 * w), (2 * w, 4 * w), (4 * w, 4 * w), (4 * w, 4 * w))):
-            self.add_module(f"encoder{i}", ResBlock(a, b, a, down=True))
+        add_trunk(self, w)
         self.attn2 = AutoAttention(4 * w)
         self.block1 = ResBlock(4 * w, 4 * w, 4 * w)
         self.conv = conv(4 * w, 1, padding=0)

@@ -163,3 +163,19 @@ def test_padding_is_a_hole(x64, stride):
     top, left, (h, w) = 2 // stride, 4 // stride, small.x.shape[1:3]
     for inner, outer in zip(small, large, strict=True):
         np.testing.assert_allclose(outer[:, top : top + h, left : left + w], inner, rtol=1e-12, atol=1e-12)
+
+
+def test_enlarging_inside_equals_enlarging_before():
+    rng = np.random.default_rng(0)
+    small, large = (
+        Masked(jnp.asarray(rng.normal(size=(1, n, n, c)), jnp.float32),
+               jnp.asarray(rng.random((1, n, n, 1)) < 0.3, jnp.float32))
+        for n, c in ((4, 3), (8, 2))
+    )
+    layer = PartialConv(5)
+    variables = layer.init(jax.random.key(0), small, large, enlarge_first=True)
+    before = Masked(*(part.repeat(2, axis=1).repeat(2, axis=2) for part in small))
+    inside, outside = layer.apply(variables, small, large, enlarge_first=True), layer.apply(variables, before, large)
+    assert 0 < inside.known.mean() < 1
+    np.testing.assert_array_equal(inside.known, outside.known)
+    np.testing.assert_allclose(inside.x, outside.x, atol=1e-5)

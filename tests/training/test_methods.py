@@ -30,7 +30,7 @@ def test_a_run_goes_on_from_the_very_numbers_that_it_ended_with(method, tmp_path
     """A step is a pure function of the state and its number: the same state goes on bit for bit."""
     config = dataclasses.replace(TINY, method=method)
     model, rng = MODELS[method](config), np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda: loop._items(state_lib.fresh(model, config)))
+    shapes = jax.eval_shape(lambda: loop.items(state_lib.fresh(model, config)))
     items = jax.tree.map(lambda leaf: jnp.asarray(rng.integers(1, 1000, leaf.shape) / 7, leaf.dtype), shapes)
     state = State(jnp.int32(7), **items["params"], opt=items["opt"], key=state_lib.split_key(config)[0])
     with checkpoint.Writer(tmp_path, keep=1) as writer, Logbook(tmp_path, step=7) as logbook:
@@ -39,7 +39,7 @@ def test_a_run_goes_on_from_the_very_numbers_that_it_ended_with(method, tmp_path
     restored = loop._start(model, config, tmp_path, data_mesh(jax.devices()[:1]))
     assert restored.step == 7 and (jax.random.key_data(restored.key) == jax.random.key_data(state.key)).all()
     assert jax.tree.structure(restored) == jax.tree.structure(state)
-    for a, b in zip(*map(jax.tree.leaves, (loop._items(restored), items)), strict=True):
+    for a, b in zip(*map(jax.tree.leaves, (loop.items(restored), items)), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
 

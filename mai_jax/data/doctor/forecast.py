@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Compiled
 
@@ -28,8 +27,7 @@ from mai_jax.models import MODELS
 from mai_jax.models.base import Model
 from mai_jax.training import loop, progress
 from mai_jax.training import state as state_lib
-from mai_jax.training.state import State
-from mai_jax.training.step import compile_step, data_mesh
+from mai_jax.training.step import compile_ahead, data_mesh
 from mai_jax.types import RunError
 
 FULL = 0.9  # share of a memory above which other programs, or a longer phase, may be too much
@@ -70,7 +68,7 @@ def training(config: Config, workdir: Path, source: Source, hiding: Hiding, step
             return result
         model = MODELS[config.method](config, _phase(config, done))
         model.prepare()
-        compiled = compile_for(model, config, hiding, mesh)
+        compiled = compile_ahead(model, config, hiding, mesh)
         if _memory(result, compiled, mesh):
             speed = dry_run(model, config, compiled, source, hiding, mesh, steps)
             _speed(result, config, speed, config.total_steps - done)
@@ -81,13 +79,6 @@ def training(config: Config, workdir: Path, source: Source, hiding: Hiding, step
             raise
         result.findings.append(_too_large(f"out of memory: {str(error).splitlines()[0]}"))
     return result
-
-
-def compile_for(model: Model, config: Config, hiding: Hiding, mesh: Mesh) -> Compiled:
-    """The step that training runs. Allocates nothing on the devices."""
-    images = jax.ShapeDtypeStruct((config.batch_size, config.image_size, config.image_size, 3), jnp.uint8)
-    state = State(**_shapes(model, config))
-    return compile_step(model, config, hiding.sample, mesh).lower(state, images, hiding.bank).compile()
 
 
 def dry_run(
@@ -165,15 +156,9 @@ def _phase(config: Config, done: int) -> str:
     raise ValueError("no step is left")
 
 
-def _shapes(model: Model, config: Config) -> dict[str, Any]:
-    """Of the fields of the state."""
-    return jax.eval_shape(lambda: vars(state_lib.fresh(model, config)))
-
-
 def _checkpoint_bytes(model: Model, config: Config) -> int:
-    shapes = _shapes(model, config)
-    saved = [shapes[name] for name in ("params", "stats", "opt")]
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(saved))
+    held = jax.eval_shape(lambda: loop.items(state_lib.fresh(model, config)))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(held))
 
 
 def _host_memory() -> int:

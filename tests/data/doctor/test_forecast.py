@@ -51,7 +51,7 @@ class Step(jax.stages.Compiled):
 
 @pytest.fixture
 def forecast_of(monkeypatch):
-    monkeypatch.setattr(forecast, "compile_for", lambda *_: Step())
+    monkeypatch.setattr(forecast, "compile_ahead", lambda *_: Step())
     return lambda workdir, source=None: forecast.training(
         TINY, workdir, source or sources.open_source(TINY.data, "train"), HIDING, 3)
 
