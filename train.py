@@ -1,21 +1,29 @@
 """Trains a method. `python train.py --config=configs/places2.py --workdir=runs/places2`
 
 Starting the same command again goes on from the newest checkpoint. `--config.<field>=...` overrides a setting.
+`python train.py --replay=FILE` does one step again that found numbers that are not finite, on the CPU.
 """
 
 import signal
+from pathlib import Path
 
+import jax
 from absl import flags
 from ml_collections import config_flags
 
 from mai_jax import command
 from mai_jax.training.loop import train
+from mai_jax.training.replay import replay
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, e.g. configs/quickstart.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, logs and pictures go; runs/<config> by default.")
+REPLAY = flags.DEFINE_string("replay", None, "A file of a run's failures/: does that step again, and nothing else.")
 
 
 def main() -> int:
+    if REPLAY.value:
+        jax.config.update("jax_platforms", "cpu")
+        return 0 if replay(Path(REPLAY.value)) else 1
     config = command.config(CONFIG)
     ended_by = train(config, command.workdir(WORKDIR.value, CONFIG))
     return 130 if ended_by == signal.SIGINT else 0

@@ -6,8 +6,9 @@ misspelt field is an error. A checkpoint carries its config, so evaluation and i
 
 import dataclasses
 import itertools
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from mai_jax.types import InputError
 
@@ -137,6 +138,7 @@ class Run:
     pictures_every: int = 5000
     pictures: int = 8  # how many held-out photographs are painted each time
     read_threads: int = 2
+    failures: int = 10  # steps in a row whose numbers may fail to be finite; such a step is left out
     profile_steps: int = 0  # steps of which a trace is written, soon after the start
 
 
@@ -170,19 +172,35 @@ class Config:
     def total_steps(self) -> int:
         return sum(phase.steps for phase in self.phases.values())
 
+    def phase_of(self, step: int) -> str:
+        """The name of the phase in which step number `step`, 1 to `total_steps`, is done."""
+        ends = itertools.accumulate(phase.steps for phase in self.phases.values())
+        return next(name for name, end in zip(self.phases, ends, strict=True) if step <= end)
+
+
+KINDS = {int: "a whole number", float: "a finite number", str: "text", bool: "true or false"}
+MOST = {  # far above what any machine can do, so that a wrong digit is a line and no memory is asked for
+    "image_size": 4096, "data.shorter_side": 2**16, "batch_size": 2**20, "evaluation.batch_size": 2**20,
+    "generator.width": 4096, "discriminator.width": 4096, "pic.width": 4096, "vgg16.width": 4096, "pic.samples": 1000,
+    "generator.attention_window": 63, "seed": 2**32 - 1, "evaluation.seed": 2**32 - 1,
+}  # fmt: skip
+
 
 def check(config: Config) -> None:
     """Raises InputError, naming the field, for a value that no run could use."""
+    _check_kinds(config, "config")
 
     def require(fine: bool, field_name: str, mend: str) -> None:
         if not fine:
             raise InputError(f"config.{field_name}={_get(config, field_name)!r}: {mend}")
 
+    for name, most in MOST.items():
+        require(_get(config, name) <= most, name, f"must be at most {most}")
     size = config.image_size
     require(size >= 32 and size & (size - 1) == 0, "image_size", "must be a power of two, 32 or more")
     for name in ("batch_size", "generator.width", "discriminator.width", "pic.width", "pic.samples",
-                 "vgg16.width", "evaluation.batch_size", "generator.squeeze", "run.log_every", "run.save_every",
-                 "run.keep", "run.pictures_every", "run.read_threads"):
+                 "vgg16.width", "evaluation.batch_size", "generator.squeeze", "generator.attention_window", "run.log_every", "run.save_every",
+                 "run.keep", "run.pictures_every", "run.read_threads", "run.failures"):
         require(_get(config, name) >= 1, name, "must be at least 1")
     require(config.generator.attention_window % 2 == 1, "generator.attention_window", "must be odd: 2k + 1 of Eq. 8")
     require(config.generator.attention in ("blockwise", "dense", "conv"), "generator.attention",
@@ -198,12 +216,12 @@ def check(config: Config) -> None:
     require(config.edge_connect.sigma > 0, "edge_connect.sigma", "must be positive")
     require(config.vgg16.width == 64 or config.vgg16.weights == "random", "vgg16.width",
             "trained weights have width 64; another width goes with vgg16.weights=random only")
-    require(config.run.profile_steps >= 0, "run.profile_steps", "must not be negative")
+    for name in ("run.profile_steps", "run.pictures", "seed", "evaluation.seed", "train.steps", "finetune.steps"):
+        require(_get(config, name) >= 0, name, "must not be negative")
     edges = config.evaluation.edges
     rising = len(edges) >= 2 and all(a < b for a, b in itertools.pairwise(edges))
     require(rising and edges[0] >= 0 and edges[-1] <= 1, "evaluation.edges", "must rise within [0, 1]")
     for name, phase in config.phases.items():
-        require(phase.steps >= 0, f"{name}.steps", "must not be negative")
         require(phase.learning_rate > 0, f"{name}.learning_rate", "must be positive")
         require(phase.schedule in ("constant", "cosine"), f"{name}.schedule", "must be constant or cosine")
 
@@ -217,9 +235,11 @@ def from_dict(values: dict[str, Any]) -> Config:
     """The config that `to_dict` wrote, now or in an earlier version.
 
     A field that is missing did not exist yet and takes its default: the default of a new field is what was done before
-    it. Raises InputError for a field that is unknown: a later version wrote it.
+    it. Raises InputError for a field that is unknown, since a later version wrote it, or of another kind.
     """
-    return _build(Config, values, "config")
+    config = _build(Config, values, "config")
+    _check_kinds(config, "config")
+    return config
 
 
 def differences(a: Config, b: Config) -> list[str]:
@@ -241,7 +261,24 @@ def _as_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _check_kinds(section: Any, where: str) -> None:
+    for f in dataclasses.fields(section):
+        value, name = getattr(section, f.name), f"{where}.{f.name}"
+        if dataclasses.is_dataclass(f.type) and isinstance(value, f.type):
+            _check_kinds(value, name)
+        elif not _fits(value, f.type):
+            raise InputError(f"{name}={value!r}: must be {KINDS.get(f.type, f.type)}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is tuple:
+        return type(value) is tuple and all(_fits(item, get_args(kind)[0]) for item in value)
+    return abs(value) < math.inf if kind is float and type(value) in (int, float) else type(value) is kind
+
+
 def _build(cls: type, values: dict[str, Any], where: str) -> Any:
+    if not isinstance(values, dict):
+        raise InputError(f"{where}={values!r}: must be fields with values; mai_jax did not write it")
     fields = {f.name: f for f in dataclasses.fields(cls)}
     if unknown := sorted(set(values) - set(fields)):
         raise InputError(f"{where}: field {unknown[0]} is unknown; the checkpoint was written by another version of "

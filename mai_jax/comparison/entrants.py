@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mai_jax import config as config_lib
 from mai_jax.config import Config
 from mai_jax.models import MODELS
-from mai_jax.training import loop
+from mai_jax.training import resume
 from mai_jax.types import InputError
 from mai_jax.variants import VARIANTS, variant
 
@@ -26,7 +26,7 @@ class Entrant(NamedTuple):
 
     def finished(self) -> bool:
         """Whether all steps are done. Raises InputError if the folder holds the run of another config."""
-        reader = loop.newest(self.config, self.workdir)
+        reader = resume.newest(self.config, self.workdir)
         return reader is not None and reader.step == self.config.total_steps
 
 

@@ -43,20 +43,47 @@ def train_batches(
     """
     if config.batch_size % process_count:
         raise InputError(f"config.batch_size={config.batch_size}: must be divisible by {process_count} processes")
-    few = len(source) <= FEW
-    window = _Window(config.image_size, config.data.shorter_side, config.data.crop, keep_decoded=few)
-    # Repeated before and split after random_map, so that its randomness belongs to the example's place in the global,
-    # endless stream.
-    batches = (
-        grain.MapDataset.source(source).seed(config.seed % 2**32)
-        .repeat(EPOCHS if few else 1).shuffle().repeat().random_map(window)
-        [process_index::process_count].batch(config.batch_size // process_count, drop_remainder=True)
-    )
+    window = _Window(config.image_size, config.data.shorter_side, config.data.crop, keep_decoded=_few(source))
+    # Split after random_map, whose randomness then belongs to the example's place in the global, endless stream.
+    share = _Share(_order(source, config).random_map(window), config.batch_size, process_index, process_count)
+    batches = share.batch(config.batch_size // process_count, drop_remainder=True)
     threads = config.run.read_threads
     # The buffer counts batches. Grain's default would hold 500 of them.
     iterator = iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
     iterator.set_state({"next_index": start})
     return iterator
+
+
+def ids(source: Source, config: Config, index: int) -> list[str]:
+    """The names of the photographs in global batch number `index`, from 0 on."""
+    order, begin = _order(source, config), index * config.batch_size
+    return [order[i]["id"] for i in range(begin, begin + config.batch_size)]
+
+
+def _order(source: Source, config: Config) -> grain.MapDataset:
+    """The endless stream of files, every epoch shuffled anew."""
+    dataset = grain.MapDataset.source(source).seed(config.seed % 2**32)
+    return dataset.repeat(EPOCHS if _few(source) else 1).shuffle().repeat()
+
+
+def _few(source: Source) -> bool:
+    return len(source) <= FEW
+
+
+class _Share(grain.MapDataset):
+    """Of every global batch the rows of one process: as many as each of the others has, one after the other."""
+
+    def __init__(self, parent: grain.MapDataset, batch_size: int, process_index: int, process_count: int):
+        super().__init__(parent)
+        self._batch_size, self._count = batch_size, batch_size // process_count
+        self._first = process_index * self._count
+
+    def __len__(self) -> int:
+        return len(self._parent) // self._batch_size * self._count
+
+    def __getitem__(self, i: int) -> UInt8[np.ndarray, "s s 3"]:
+        batch, row = divmod(i, self._count)
+        return self._parent[batch * self._batch_size + self._first + row]
 
 
 def test_images(source: Source, size: int) -> Iterator[tuple[str, UInt8[np.ndarray, "s s 3"]]]:

@@ -1,31 +1,21 @@
-"""What a run says while it goes: means of the scalars, speed, time left; and the end of a run that diverges."""
+"""What a run says while it goes: means of the scalars, speed, time left."""
 
 import logging
-import math
 import time
 from collections import defaultdict
 
-import jax
-
 from mai_jax.config import Config
 from mai_jax.logbook import Logbook
-from mai_jax.training.step import Logs
-from mai_jax.types import RunError
 
 log = logging.getLogger(__name__)
 
 
-class Diverged(RunError):
-    """A loss term or a gradient is not finite."""
-
-
 class Progress:
-    """Takes the scalars of each step; fetches them from the device one step late, so that the device never waits."""
+    """Takes the scalars of each step, and reports their means."""
 
     def __init__(self, config: Config, logbook: Logbook) -> None:
         self.config = config
         self.logbook = logbook
-        self._pending: tuple[int, Logs] | None = None
         self._values: dict[str, list[float]] = defaultdict(list)
         self._waited = 0.0  # seconds spent waiting for data since the last report
         self._since: tuple[int, float] | None = None  # (step, time) of the last report
@@ -34,21 +24,10 @@ class Progress:
         """Notes time spent waiting for photographs."""
         self._waited += seconds
 
-    def note(self, step: int, logs: Logs) -> None:
-        """Notes the scalars of `step` (still being computed), and looks at those of the step before."""
-        self.settle()
-        self._pending = step, logs
-
-    def settle(self) -> None:
-        """Looks at the scalars noted last. Raises Diverged unless all are finite, so what follows may be saved."""
-        if self._pending is None:
-            return
-        step, logs = self._pending
-        self._pending = None
-        for name, value in jax.device_get(logs).items():
-            if not math.isfinite(value):
-                raise Diverged(f"step {step}: {name} is {value}")
-            self._values[name].append(float(value))
+    def note(self, step: int, values: dict[str, float]) -> None:
+        """Notes what `step` found."""
+        for name, value in values.items():
+            self._values[name].append(value)
         if self._since is None:
             self._since = step, time.monotonic()  # speed counts from here: the first step includes compilation
             self._waited = 0.0

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Sharding
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from mai_jax.config import Adam, Config
 from mai_jax.models.base import ByPlayer, Model
@@ -16,13 +16,18 @@ from mai_jax.types import Batch
 
 @flax.struct.dataclass
 class State:
-    """`params`, `stats` and `opt` are keyed by player; `key` stays, each step folds its number into it."""
+    """`params`, `stats` and `opt` are keyed by player; `key` stays, each step folds its number into it.
+
+    `failed`: a step found a number that is not finite. Nothing moves any more until the loop, which learns of it one
+    step late, has cleared it: so it finds the very state that failed.
+    """
 
     step: Int[Array, ""]
     params: ByPlayer
     stats: ByPlayer
     opt: dict[str, Any]
     key: Array
+    failed: Bool[Array, ""]
 
 
 def fresh(model: Model, config: Config) -> State:
@@ -32,7 +37,7 @@ def fresh(model: Model, config: Config) -> State:
     batch = Batch(jnp.zeros((1, size, size, 3)), jnp.ones((1, size, size, 1)))
     params, stats = model.init(init_key, batch)
     opt = {player: tx.init(params[player]) for player, tx in optimisers(model, config).items()}
-    return State(jnp.zeros((), jnp.int32), params, stats, opt, key)
+    return State(jnp.zeros((), jnp.int32), params, stats, opt, key, jnp.zeros((), bool))
 
 
 def create(model: Model, config: Config, sharding: Sharding | None = None) -> State:
@@ -40,6 +45,17 @@ def create(model: Model, config: Config, sharding: Sharding | None = None) -> St
     # It runs once: on CPU, optimising the random numbers of some thirty kernels takes 16 s, drawing them 0.02 s.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     return jax.jit(lambda: fresh(model, config), out_shardings=sharding, compiler_options=options)()
+
+
+def items(state: State) -> dict[str, Any]:
+    """What a checkpoint holds, item by item; the rest follows from the step and the config."""
+    return {"params": {"params": state.params, "stats": state.stats}, "opt": state.opt}
+
+
+def restored(saved: dict[str, Any], step: int, config: Config) -> State:
+    """The state after `step` steps of which `saved` are the items."""
+    key, _ = split_key(config)
+    return State(jnp.int32(step), **saved["params"], opt=saved["opt"], key=key, failed=jnp.zeros((), bool))
 
 
 def split_key(config: Config) -> tuple[Array, Array]:

@@ -1,7 +1,7 @@
 """One training step, for any method: hide, then let each player move once."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,14 @@ Logs = dict[str, Float[Array, ""]]
 HoleSampler = Callable[[Any, Array, int], Float[Array, "b h w 1"]]
 
 
+class Verdict(NamedTuple):
+    """What a player's loss says of a batch: gradients over its parameters, its statistics after it, its scalars."""
+
+    gradients: Any
+    stats: Any
+    logs: Logs
+
+
 def train_step(
     model: Model, optimisers: dict[str, optax.GradientTransformation], sample_holes: HoleSampler,
     state: State, images: UInt8[Array, "b h w 3"], holes: Any,
@@ -31,26 +39,46 @@ def train_step(
     All gradients are taken at the old parameters; a player's outputs reach the later ones under stop_gradient, so one
     forward pass of the generator serves all, and no gradient leaks into another player's optimiser. A player that
     does not move in this phase stays as it is.
+
+    If a loss term or a gradient is not finite, the state stays what it was, `failed` set, and "finite" in the scalars
+    is 0. Of a state that has failed nothing moves, whatever the batch.
     """
-    hole_key, *player_keys = jax.random.split(jax.random.fold_in(state.key, state.step), 1 + len(model.players))
+    hole_key, *player_keys = keys(model, state)
     image = images.astype(float) / 255  # float64 where that is enabled
     batch = Batch(image, sample_holes(holes, hole_key, len(images)).astype(image.dtype))
 
     new = state.replace(step=state.step + 1, params={**state.params}, stats={**state.stats}, opt={**state.opt})
-    outputs: dict[str, Array] = {}
     logs: Logs = {"hole_ratio": 1 - batch.known.mean()}
-    for player, key in zip(model.players, player_keys, strict=True):
-        gradients, total, aux = _judge(model, player, state, batch, outputs, key)
-        updates, new.opt[player] = optimisers[player].update(gradients, state.opt[player], state.params[player])
+    for player, verdict in judge(model, state, batch, player_keys).items():
+        updates, new.opt[player] = optimisers[player].update(
+            verdict.gradients, state.opt[player], state.params[player])
         new.params[player] = optax.apply_updates(state.params[player], updates)
-        new.stats[player] = aux.stats
+        new.stats[player] = verdict.stats
+        logs |= verdict.logs
+    finite = jnp.isfinite(jnp.stack(list(logs.values()))).all()
+    applied = finite & ~state.failed
+    new = jax.tree.map(lambda before, after: jnp.where(applied, after, before), state, new)
+    return new.replace(failed=~applied), logs | {"finite": finite.astype(float)}
+
+
+def keys(model: Model, state: State) -> Array:
+    """The keys of the next step: for the holes, then for each player."""
+    return jax.random.split(jax.random.fold_in(state.key, state.step), 1 + len(model.players))
+
+
+def judge(model: Model, state: State, batch: Batch, keys: Sequence[Array]) -> dict[str, Verdict]:
+    """What each player's loss says of the batch, by player."""
+    outputs: dict[str, Array] = {}
+    verdicts = {}
+    for player, key in zip(model.players, keys, strict=True):
+        gradients, total, aux = _differentiate(model, player, state, batch, outputs, key)
         outputs |= jax.lax.stop_gradient(aux.outputs)
         terms = {**aux.logs, "total": total, "gradient_norm": optax.tree.norm(gradients)}
-        logs |= {f"{player}/{name}": term for name, term in terms.items()}
-    return new, logs
+        verdicts[player] = Verdict(gradients, aux.stats, {f"{player}/{name}": term for name, term in terms.items()})
+    return verdicts
 
 
-def _judge(
+def _differentiate(
     model: Model, player: str, state: State, batch: Batch, outputs: dict[str, Array], key: Array
 ) -> tuple[Any, Float[Array, ""], Aux]:
     """The gradients of a player's loss over its own parameters, the loss, and what comes with it."""

@@ -11,8 +11,8 @@ from PIL import Image
 
 from mai_jax.config import Config, Data, Run
 from mai_jax.data import images
+from mai_jax.data.pipeline import ids, train_batches
 from mai_jax.data.pipeline import test_images as images_for_testing
-from mai_jax.data.pipeline import train_batches
 from mai_jax.types import InputError
 
 
@@ -88,7 +88,15 @@ def test_stream_does_not_depend_on_the_number_of_processes(process_count):
     parts = [take(12, Memory(10), settings(), process_index=i, process_count=process_count)
              for i in range(process_count)]
     assert parts[0].shape == (12, 4 // process_count, 16, 16, 3)
-    np.testing.assert_array_equal(np.stack(parts, axis=2).reshape(whole.shape), whole)
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+@pytest.mark.parametrize("count", [3, 20])
+def test_the_ids_of_a_batch_are_those_of_its_images(count):
+    config, source = settings(), Memory(count)
+    numbers = take(9, source, config)[..., 0, 0, 0]
+    for index in (0, 1, 8):
+        assert ids(source, config, index) == [f"{number}.png" for number in numbers[index]]
 
 
 def test_stream_does_not_depend_on_the_number_of_threads():

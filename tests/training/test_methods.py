@@ -10,13 +10,15 @@ import pytest
 
 from mai_jax import checkpoint
 from mai_jax.config import PIC, VGG16, Config, Discriminator, Generator, Losses, Phase
+from mai_jax.data import holes, sources
 from mai_jax.logbook import Logbook
 from mai_jax.models import MODELS
-from mai_jax.training import loop
+from mai_jax.training import resume
 from mai_jax.training import state as state_lib
+from mai_jax.training.failures import Failures
 from mai_jax.training.progress import Progress
-from mai_jax.training.state import State
 from mai_jax.training.step import data_mesh, train_step
+from mai_jax.training.steps import Steps
 
 TINY = Config(
     image_size=32, batch_size=2, generator=Generator(width=8, squeeze=4), discriminator=Discriminator(width=4),
@@ -30,16 +32,20 @@ def test_a_run_goes_on_from_the_very_numbers_that_it_ended_with(method, tmp_path
     """A step is a pure function of the state and its number: the same state goes on bit for bit."""
     config = dataclasses.replace(TINY, method=method)
     model, rng = MODELS[method](config), np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda: loop.items(state_lib.fresh(model, config)))
+    shapes = jax.eval_shape(lambda: state_lib.items(state_lib.fresh(model, config)))
     items = jax.tree.map(lambda leaf: jnp.asarray(rng.integers(1, 1000, leaf.shape) / 7, leaf.dtype), shapes)
-    state = State(jnp.int32(7), **items["params"], opt=items["opt"], key=state_lib.split_key(config)[0])
+    state = state_lib.restored(items, 7, config)
+    hiding, source = holes.sampler("drawn", config.holes, 32), sources.open_source(config.data, "train")
     with checkpoint.Writer(tmp_path, keep=1) as writer, Logbook(tmp_path, step=7) as logbook:
-        loop._save(config, 7, state, Progress(config, logbook), writer)
+        steps = Steps(state, (), Progress(config, logbook), Failures(config, tmp_path, source, hiding))
+        saver = resume.Saver(config, steps, writer)
+        saver.at = 0
+        saver.save()
         writer.wait()
-    restored = loop._start(model, config, tmp_path, data_mesh(jax.devices()[:1]))
+    restored = resume.start(model, config, tmp_path, data_mesh(jax.devices()[:1]))
     assert restored.step == 7 and (jax.random.key_data(restored.key) == jax.random.key_data(state.key)).all()
     assert jax.tree.structure(restored) == jax.tree.structure(state)
-    for a, b in zip(*map(jax.tree.leaves, (loop.items(restored), items)), strict=True):
+    for a, b in zip(*map(jax.tree.leaves, (state_lib.items(restored), items)), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
 

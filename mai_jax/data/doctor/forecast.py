@@ -25,9 +25,12 @@ from mai_jax.data.sources import Source
 from mai_jax.logbook import Logbook
 from mai_jax.models import MODELS
 from mai_jax.models.base import Model
-from mai_jax.training import loop, progress
+from mai_jax.training import loop, progress, resume
 from mai_jax.training import state as state_lib
+from mai_jax.training.failures import Diverged, Failures, describe
+from mai_jax.training.state import State
 from mai_jax.training.step import compile_ahead, data_mesh
+from mai_jax.training.steps import Steps
 from mai_jax.types import RunError
 
 FULL = 0.9  # share of a memory above which other programs, or a longer phase, may be too much
@@ -61,12 +64,12 @@ def training(config: Config, workdir: Path, source: Source, hiding: Hiding, step
     kind = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
     result = Section(f"training on {kind}")
     try:
-        reader = loop.newest(config, workdir)
+        reader = resume.newest(config, workdir)
         done = 0 if reader is None else reader.step
         if done >= config.total_steps:
             result.facts.append(f"all {done:,} steps are done")
             return result
-        model = MODELS[config.method](config, _phase(config, done))
+        model = MODELS[config.method](config, config.phase_of(done + 1))
         model.prepare()
         compiled = compile_ahead(model, config, hiding, mesh)
         if _memory(result, compiled, mesh):
@@ -93,11 +96,12 @@ def dry_run(
     told = _Told()
     run = dataclasses.replace(config.run, log_every=steps + 1)
     watch = progress.Progress(dataclasses.replace(config, run=run), told)
+    moving = Steps(state, bank, watch, _Unforgiving())
+    moving.compiled = compiled
     with contextlib.closing(pipeline.train_batches(source, config, start=0)) as images, quiet(progress):
-        for step in range(1, steps + 2):
-            state, logs = compiled(state, loop.next_images(images, mesh, watch), bank)
-            watch.note(step, logs)
-        watch.settle()
+        for _ in range(steps + 1):
+            moving.do(loop.next_images(images, mesh, watch))
+        moving.settle()
     return Speed(told.values["speed/steps_per_second"], told.values["speed/data_wait"])
 
 
@@ -109,6 +113,19 @@ class _Told(Logbook):
 
     def scalars(self, step: int, values: Mapping[str, Any]) -> None:
         self.values = dict(values)
+
+
+class _Unforgiving(Failures):
+    """Ends at the first step that is not finite, and writes nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def over(self) -> None:
+        pass
+
+    def note(self, step: int, terms: dict[str, float], images: jax.Array, state: State) -> None:
+        raise Diverged(f"dry run, {describe(step, terms)}; lower learning_rate")
 
 
 def _memory(result: Section, compiled: Compiled, mesh: Mesh) -> bool:
@@ -147,17 +164,8 @@ def _speed(result: Section, config: Config, speed: Speed, left: int) -> None:
                                        f"store them with a shorter side of {2 * config.data.shorter_side} px or less"))
 
 
-def _phase(config: Config, done: int) -> str:
-    """The phase that the next step belongs to."""
-    for name, phase in config.phases.items():
-        done -= phase.steps
-        if done < 0:
-            return name
-    raise ValueError("no step is left")
-
-
 def _checkpoint_bytes(model: Model, config: Config) -> int:
-    held = jax.eval_shape(lambda: loop.items(state_lib.fresh(model, config)))
+    held = jax.eval_shape(lambda: state_lib.items(state_lib.fresh(model, config)))
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(held))
 
 
