@@ -23,7 +23,7 @@ def run(main: Callable[[], int | None]) -> None:
     _speak_plainly()
 
     def guarded(argv: list[str]) -> int:
-        absl_logging.set_verbosity(absl_logging.WARNING)  # the libraries' own chatter
+        absl_logging.set_verbosity(absl_logging.ERROR)  # the libraries' own chatter
         if argv[1:]:
             return _fail(f"unexpected argument {argv[1]!r}; every setting is a flag: --name=value")
         compilation_cache.enable()
@@ -47,7 +47,13 @@ def config(flag: flags.FlagHolder) -> Config:
 
 
 def workdir(given: str | None, flag: flags.FlagHolder) -> Path:
-    """The folder of the run: as given, or runs/<name of the config>, with the method if one was named."""
+    """The folder of the run: as given, or runs/<name of the config>, with the method if one was named.
+
+    Raises InputError for a bucket.
+    """
+    if given and "://" in given:
+        raise InputError(f"--workdir={given}: logs are appended to, which a bucket cannot do; mount it as in "
+                         "docs/running.md, and give the folder")
     return Path(given) if given else Path("runs", "_".join(filter(None, named(flag))))
 
 

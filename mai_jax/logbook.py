@@ -93,6 +93,22 @@ class Logbook:
             raise InputError(f"no space left in {self._workdir}: free some and start the same command again") from error
 
 
+class Silence(Logbook):
+    """Writes nothing: the logbook of all processes but the first."""
+
+    def __init__(self) -> None:
+        pass
+
+    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
+        pass
+
+    def pictures(self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def _append(file: io.FileIO, content: bytes) -> None:
     """All of it: a write to a disk that has little room left may take a part only."""
     while content:

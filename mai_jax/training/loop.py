@@ -23,11 +23,12 @@ from mai_jax.config import Config
 from mai_jax.data import holes, pipeline, sources
 from mai_jax.data.holes import Hiding
 from mai_jax.files import write_whole
-from mai_jax.logbook import Logbook
+from mai_jax.logbook import Logbook, Silence
 from mai_jax.models import MODELS
-from mai_jax.training import resume
+from mai_jax.training import processes, resume
 from mai_jax.training.failures import Diverged, Failures
 from mai_jax.training.interrupt import Interrupt
+from mai_jax.training.lock import alone
 from mai_jax.training.pictures import Pictures
 from mai_jax.training.profile import Profile
 from mai_jax.training.progress import Progress
@@ -54,31 +55,30 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
     source = sources.open_source(config.data, "train")
     pictures = Pictures(config, model)
     hiding = holes.sampler(config.holes.train, config.holes, config.image_size)
-    bank = jax.device_put(hiding.bank, NamedSharding(mesh, PartitionSpec()))
-    state = resume.start(model, config, workdir, mesh)
-    begin = int(state.step)
-    _describe(config, workdir, state)
-    with (
-        Interrupt() as interrupt,
-        checkpoint.Writer(workdir, keep=config.run.keep) as writer,
-        Logbook(workdir, step=begin) as logbook,
-        contextlib.closing(pipeline.train_batches(source, config, start=begin)) as images,
-        contextlib.closing(Profile(config.run.profile_steps, workdir)) as profile,
-    ):
+    first = processes.first()
+    with processes.together(), contextlib.ExitStack() as entered:
+        if first:
+            entered.enter_context(alone(workdir))
+        state = resume.start(model, config, workdir, mesh)
+        begin = int(state.step)
+        processes.agree(config, workdir, begin)
+        _describe(config, workdir, state)
+        interrupt = entered.enter_context(Interrupt())
+        writer = entered.enter_context(checkpoint.Writer(workdir, keep=config.run.keep))
+        logbook = entered.enter_context(Logbook(workdir, step=begin) if first else Silence())
+        images = pipeline.train_batches(source, config, start=begin, process_index=jax.process_index(),
+                                        process_count=jax.process_count())  # fmt: skip
+        entered.callback(images.close)
+        profile = Profile(config.run.profile_steps if first else 0, workdir)
+        entered.callback(profile.close)
         progress = Progress(config, logbook)
+        bank = jax.device_put(hiding.bank, NamedSharding(mesh, PartitionSpec()))
         steps = Steps(state, bank, progress, Failures(config, workdir, source, hiding))
         del state  # the first step takes its buffers
-        saver = resume.Saver(config, steps, writer)
+        saver = resume.Saver(config, workdir, steps, writer)
         run = _Run(config, mesh, hiding, images, steps, saver, interrupt, progress, profile, pictures, logbook)
-        try:
-            run.all_phases()
-        except Diverged as error:
-            good = workdir / checkpoint.FOLDER / str(saver.at) if saver.at else "none yet"
-            raise RunError(f"{error}; last good checkpoint: {good}; lower learning_rate, or look at the photographs "
-                           "of that step") from error
-        except InputError:  # a photograph that cannot be read: mended, the same command goes on from here
-            saver.save()
-            raise
+        with processes.together():  # in here too, before all that has been entered is left in order
+            run.go()
     return interrupt.received
 
 
@@ -98,12 +98,17 @@ class _Run:
     pictures: Pictures
     logbook: Logbook
 
-    def all_phases(self) -> None:
-        """All steps that are left. A signal ends them between two steps, with the state saved."""
-        ends = itertools.accumulate(phase.steps for phase in self.config.phases.values())
-        for phase, end in zip(self.config.phases, ends, strict=True):
-            if self.steps.done < end and not self.interrupt.received:
-                self._phase(phase, end)
+    def go(self) -> None:
+        """All steps that are left, saved at their end, however it comes. Raises RunError."""
+        try:
+            self._all_phases()
+        except Diverged as error:
+            raise RunError(f"{error}; last good checkpoint: {self.saver.last or 'none yet'}; lower learning_rate, or "
+                           "look at the photographs of that step") from error
+        except InputError:  # a photograph that cannot be read: mended, the same command goes on from here
+            if not processes.many():  # the others do not know of it, and none can save alone
+                self.saver.save()
+            raise
         self.saver.save()
         if self.interrupt.received:
             name = self.interrupt.received.name
@@ -111,16 +116,25 @@ class _Run:
         else:
             log.info("all %d steps are done", self.steps.done)
 
-    def _phase(self, phase: str, end: int) -> None:
+    def _all_phases(self) -> None:
+        """A signal ends them between two steps."""
         config, steps = self.config, self.steps
-        steps.compiled = compile_step(MODELS[config.method](config, phase), config, self.hiding.sample, self.mesh)
-        log.info("%s: steps %d to %d; compiling", phase, steps.done + 1, end)
-        while steps.done < end and not self.interrupt.received:
-            self.profile.note(steps.do(next_images(self.images, self.mesh, self.progress)))
-            if steps.done % config.run.pictures_every == 0 or steps.done == config.total_steps:
-                self.pictures.write(steps.done, steps.state, self.logbook)
-            if steps.done % config.run.save_every == 0:  # last: then its logs are there too
-                self.saver.save()
+        ends = itertools.accumulate(phase.steps for phase in config.phases.values())
+        for phase, end in zip(config.phases, ends, strict=True):
+            if steps.done >= end or self.interrupt.received:
+                continue
+            steps.compiled = compile_step(MODELS[config.method](config, phase), config, self.hiding.sample, self.mesh)
+            log.info("%s: steps %d to %d; compiling", phase, steps.done + 1, end)
+            while steps.done < end and not self.interrupt.wanted(steps.done):
+                self._one()
+
+    def _one(self) -> None:
+        config, steps = self.config, self.steps
+        self.profile.note(steps.do(next_images(self.images, self.mesh, self.progress)))
+        if steps.done % config.run.pictures_every == 0 or steps.done == config.total_steps:
+            self.pictures.write(steps.done, steps.state, self.logbook)
+        if steps.done % config.run.save_every == 0:  # last: then all that a step logs is there too
+            self.saver.save()
 
 
 def next_images(images: Images, mesh: Mesh, progress: Progress) -> jax.Array:
@@ -145,11 +159,13 @@ def check(config: Config, mesh: Mesh) -> None:
 
 def _describe(config: Config, workdir: Path, state: State) -> None:
     """Writes down what is trained, for people: config.json, parameters.txt."""
-    workdir.mkdir(parents=True, exist_ok=True)
+    if not processes.first():
+        return
     write_whole(workdir / "config.json", json.dumps(config_lib.to_dict(config), indent=2).encode() + b"\n")
     overview: dict[str, Any] = {p: parameter_overview.get_parameter_overview(tree) for p, tree in state.params.items()}
     tables = "\n\n".join(f"{player}\n{table}" for player, table in overview.items())
     write_whole(workdir / "parameters.txt", tables.encode() + b"\n")
     counts = ", ".join(f"{p} {int(parameter_overview.count_parameters(tree)):,}" for p, tree in state.params.items())
-    log.info("%s in %s: %s parameters; %d devices (%s)", config.method, workdir, counts, jax.device_count(),
-             jax.devices()[0].device_kind)
+    log.info("%s in %s: %s parameters; %d devices (%s)%s", config.method, workdir, counts, jax.device_count(),
+             jax.devices()[0].device_kind,
+             f", {jax.process_count()} processes" if jax.process_count() > 1 else "")

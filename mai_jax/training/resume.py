@@ -19,23 +19,29 @@ log = logging.getLogger(__name__)
 
 
 class Saver:
-    """Saves the state of `steps`; `at` is the step that was saved last, or that the run started from."""
+    """Saves the state of `steps`."""
 
-    def __init__(self, config: Config, steps: Steps, writer: checkpoint.Writer) -> None:
-        self.at = steps.done
+    def __init__(self, config: Config, workdir: Path, steps: Steps, writer: checkpoint.Writer) -> None:
+        self._at = steps.done  # the step that was saved last, or that the run started from
+        self._folder = workdir / checkpoint.FOLDER
         self._config = config
         self._steps = steps
         self._writer = writer
 
     def save(self) -> None:
         """Saves, unless that has been done. Raises Diverged: a state that is not finite is never saved."""
-        if self._steps.done == self.at:
+        if self._steps.done == self._at:
             return
         self._steps.settle()
         # One batch per step, from a source that any process can enter anywhere: the step is the data position too.
         meta = {"config": config_lib.to_dict(self._config), "next_index": self._steps.done}
         self._writer.save(self._steps.done, state_lib.items(self._steps.state), meta)
-        self.at = self._steps.done
+        self._at = self._steps.done
+
+    @property
+    def last(self) -> Path | None:
+        """The newest checkpoint."""
+        return self._folder / str(self._at) if self._at else None
 
 
 def newest(config: Config, workdir: Path) -> checkpoint.Reader | None:

@@ -118,6 +118,6 @@ def compile_ahead(model: Model, config: Config, hiding: Hiding, mesh: Mesh) -> C
 
 
 def data_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-    """All devices along one axis, "data"."""
-    return Mesh(np.array(jax.devices() if devices is None else devices), ("data",))
-
+    """All devices along one axis, "data", those of a process side by side, as are its rows of a batch."""
+    found = sorted(jax.devices(), key=lambda d: (d.process_index, d.id)) if devices is None else devices
+    return Mesh(np.array(found), ("data",))

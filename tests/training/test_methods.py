@@ -38,8 +38,8 @@ def test_a_run_goes_on_from_the_very_numbers_that_it_ended_with(method, tmp_path
     hiding, source = holes.sampler("drawn", config.holes, 32), sources.open_source(config.data, "train")
     with checkpoint.Writer(tmp_path, keep=1) as writer, Logbook(tmp_path, step=7) as logbook:
         steps = Steps(state, (), Progress(config, logbook), Failures(config, tmp_path, source, hiding))
-        saver = resume.Saver(config, steps, writer)
-        saver.at = 0
+        saver = resume.Saver(config, tmp_path, steps, writer)
+        saver._at = 0
         saver.save()
         writer.wait()
     restored = resume.start(model, config, tmp_path, data_mesh(jax.devices()[:1]))
