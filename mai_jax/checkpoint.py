@@ -1,11 +1,15 @@
 """Checkpoints: Orbax writes them atomically, a checksum per array finds what a disk or a copy did to them.
 
 `DIR/checkpoints/STEP/` holds the items "params" (parameters and statistics), "opt" (what only training needs) and
-"meta" (JSON: config, data position, and shape, type and CRC-32 of every array). Reading needs no training code.
+"meta" (JSON: config, data position, and shape, type and CRC-32 of every array, and its own). Reading needs no training
+code.
 """
 
 import errno
+import functools
+import json
 import shutil
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -49,7 +53,8 @@ class Writer:
         if free < need:
             raise _disk_full(self.folder, f"a checkpoint needs {need / 2**20:.0f} MiB, {free / 2**20:.0f} MiB are free")
         saves = {item: ocp.args.StandardSave(tree) for item, tree in items.items()}
-        saves["meta"] = ocp.args.JsonSave({**meta, "step": step, "arrays": arrays})
+        about = {**meta, "step": step, "arrays": arrays}
+        saves["meta"] = ocp.args.JsonSave({**about, "checksum": _checksum(about)})
         try:
             self._manager.save(step, args=ocp.args.Composite(**saves))
         except OSError as error:
@@ -84,14 +89,18 @@ class Reader:
         self.step = found[-1] if step is None else step
         self.path = (folder / str(self.step)).absolute()
         self.meta = self._read_meta()
-        self.config: Config = config_lib.from_dict(self.meta["config"])
+        try:
+            self.config: Config = config_lib.from_dict(self.meta["config"])
+            config_lib.check(self.config)
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from error
 
     def read(self, item: str, like: Any) -> Any:
         """The pytree saved as `item`, as NumPy arrays in the structure of `like`, checked bit for bit.
 
         `like` may be abstract; names, shapes and types must be those that were saved.
         """
-        saved, wanted = self.meta["arrays"][item], _forms(like)
+        saved, wanted = self.meta["arrays"].get(item, {}), _forms(like)
         for name in sorted(saved.keys() | wanted.keys()):
             there, here = _form(saved.get(name)), _form(wanted.get(name))
             if there != here:
@@ -101,6 +110,7 @@ class Reader:
             target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
             tree = ocp.StandardCheckpointer().restore(self.path / item, target)
         except Exception as error:  # Orbax and TensorStore raise bare exceptions on damaged files
+            _hush_late_reports()
             raise self._damaged(f"{item} cannot be read") from error
         for name, now in _describe(tree).items():
             if now["crc32"] != saved[name]["crc32"]:
@@ -108,11 +118,19 @@ class Reader:
         return tree
 
     def _read_meta(self) -> dict[str, Any]:
+        if odd := [path for path in self.path.rglob("*") if not (path.is_file() or path.is_dir())]:
+            raise self._damaged(f"{odd[0].name} is no file")  # a pipe, of which a reader would wait for ever
         try:
             meta = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(self.path / "meta")
-            return {"config": meta["config"], "arrays": meta["arrays"], **meta}
+            for entry in [entry for leaves in meta["arrays"].values() for entry in leaves.values()]:
+                _form(entry), entry["crc32"]
+            checksum = meta.pop("checksum", None)
+            about = {"config": meta["config"], **meta}
         except Exception as error:  # missing, empty or garbled: all mean the same to the user
             raise self._damaged("it is incomplete, or mai_jax did not write it") from error
+        if checksum not in (None, _checksum(about)):  # there was none once
+            raise self._damaged("the checksum of meta differs")
+        return about
 
     def _damaged(self, what: str) -> InputError:
         earlier = [step for step in steps(self.path.parent.parent) if step < self.step]
@@ -131,6 +149,17 @@ def steps(workdir: Path) -> list[int]:
 def _disk_full(folder: Path, what: str) -> RunError:
     return RunError(f"{folder}: no space left on disk: {what}; the checkpoints there are whole: "
                     "free some space and start the same command again")
+
+
+@functools.cache
+def _hush_late_reports() -> None:
+    """After a failed read TensorStore's threads still report, to an event loop that is closed, which would be shown."""
+    show = sys.unraisablehook
+    sys.unraisablehook = lambda what: None if str(what.exc_value) == "Event loop is closed" else show(what)
+
+
+def _checksum(about: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(about, sort_keys=True).encode())
 
 
 def _forms(tree: Any) -> dict[str, dict[str, Any]]:

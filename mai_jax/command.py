@@ -10,7 +10,7 @@ from absl import logging as absl_logging
 
 from mai_jax import compilation_cache
 from mai_jax.config import Config
-from mai_jax.types import InputError, RunError
+from mai_jax.types import InputError, RunError, printable
 
 log = logging.getLogger("mai_jax")
 
@@ -77,6 +77,9 @@ def _parse(argv: list[str]) -> list[str]:
         return flags.FLAGS(argv)
     except (flags.Error, RunError) as error:
         sys.exit(_fail(str(error).splitlines()[0]))
+    except (ValueError, TypeError, SyntaxError) as error:  # a value, or a name, that no Python is
+        given = next((flag for flag in argv[1:] if flag.startswith("--config.")), "--config")
+        sys.exit(_fail(str(InputError(f"{given}: {error}; text stands in quotes, as in --config.FIELD='\"a-b\"'"))))
     except (KeyError, AttributeError) as error:  # an override of a field that the config does not have
         sys.exit(_fail(f"{str(error).strip(chr(34))}; see mai_jax/config.py for the fields"))
 
@@ -90,7 +93,7 @@ class _Plain(logging.Formatter):
     """The message alone, with its level in front when it is more than information."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = super().format(record)
+        message = printable(super().format(record))
         return message if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {message}"
 
 

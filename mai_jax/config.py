@@ -6,7 +6,6 @@ misspelt field is an error. A checkpoint carries its config, so evaluation and i
 
 import dataclasses
 import itertools
-import math
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
@@ -198,9 +197,9 @@ def check(config: Config) -> None:
         require(_get(config, name) <= most, name, f"must be at most {most}")
     size = config.image_size
     require(size >= 32 and size & (size - 1) == 0, "image_size", "must be a power of two, 32 or more")
-    for name in ("batch_size", "generator.width", "discriminator.width", "pic.width", "pic.samples",
-                 "vgg16.width", "evaluation.batch_size", "generator.squeeze", "generator.attention_window", "run.log_every", "run.save_every",
-                 "run.keep", "run.pictures_every", "run.read_threads", "run.failures"):
+    for name in ("batch_size", "generator.width", "discriminator.width", "pic.width", "pic.samples", "vgg16.width",
+                 "evaluation.batch_size", "generator.squeeze", "generator.attention_window", "run.log_every",
+                 "run.save_every", "run.keep", "run.pictures_every", "run.read_threads", "run.failures"):
         require(_get(config, name) >= 1, name, "must be at least 1")
     require(config.generator.attention_window % 2 == 1, "generator.attention_window", "must be odd: 2k + 1 of Eq. 8")
     require(config.generator.attention in ("blockwise", "dense", "conv"), "generator.attention",
@@ -231,15 +230,13 @@ def to_dict(config: Config) -> dict[str, Any]:
     return _as_json(dataclasses.asdict(config))
 
 
-def from_dict(values: dict[str, Any]) -> Config:
+def from_dict(values: Any) -> Config:
     """The config that `to_dict` wrote, now or in an earlier version.
 
     A field that is missing did not exist yet and takes its default: the default of a new field is what was done before
     it. Raises InputError for a field that is unknown, since a later version wrote it, or of another kind.
     """
-    config = _build(Config, values, "config")
-    _check_kinds(config, "config")
-    return config
+    return _build(Config, values, "config")
 
 
 def differences(a: Config, b: Config) -> list[str]:
@@ -266,28 +263,31 @@ def _check_kinds(section: Any, where: str) -> None:
         value, name = getattr(section, f.name), f"{where}.{f.name}"
         if dataclasses.is_dataclass(f.type) and isinstance(value, f.type):
             _check_kinds(value, name)
-        elif not _fits(value, f.type):
-            raise InputError(f"{name}={value!r}: must be {KINDS.get(f.type, f.type)}")
+        else:
+            _of_kind(f.type, value, name)
 
 
-def _fits(value: Any, kind: Any) -> bool:
-    if get_origin(kind) is tuple:
-        return type(value) is tuple and all(_fits(item, get_args(kind)[0]) for item in value)
-    return abs(value) < math.inf if kind is float and type(value) in (int, float) else type(value) is kind
+def _of_kind(kind: Any, value: Any, name: str) -> Any:
+    """The value, whole numbers as floats where these are due. Raises InputError if it is of another kind."""
+    if get_origin(kind) is tuple and type(value) is tuple:
+        return tuple(_of_kind(get_args(kind)[0], item, name) for item in value)
+    number = kind is float and type(value) in (int, float)
+    if not (abs(value) < 1e300 if number else type(value) is kind):
+        raise InputError(f"{name}={value!r}: must be {KINDS.get(kind, kind)}")
+    return float(value) if number else value
 
 
-def _build(cls: type, values: dict[str, Any], where: str) -> Any:
+def _build(cls: type, values: Any, where: str) -> Any:
     if not isinstance(values, dict):
         raise InputError(f"{where}={values!r}: must be fields with values; mai_jax did not write it")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    if unknown := sorted(set(values) - set(fields)):
+    kinds, made = {f.name: f.type for f in dataclasses.fields(cls)}, {}
+    if unknown := sorted(set(values) - set(kinds)):
         raise InputError(f"{where}: field {unknown[0]} is unknown; the checkpoint was written by another version of "
                          "mai_jax: use that version")
-    made = {}
     for name, value in values.items():
-        if dataclasses.is_dataclass(fields[name].type):
-            value = _build(fields[name].type, value, f"{where}.{name}")
-        made[name] = tuple(value) if isinstance(value, list) else value
+        value = tuple(value) if isinstance(value, list) else value
+        make = _build if dataclasses.is_dataclass(kinds[name]) else _of_kind
+        made[name] = make(kinds[name], value, f"{where}.{name}")
     return cls(**made)
 
 

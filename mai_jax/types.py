@@ -9,9 +9,24 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+HEAD, TAIL = 800, 300  # characters that are shown of a message that quotes too much
+
+
+def printable(text: str) -> str:
+    """The text with an escape for every character that a terminal would act on or cannot show, but for newlines."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
 
 class RunError(Exception):
-    """The command cannot go on. The message is one line for its user: what happened, where, how to go on."""
+    """The command cannot go on. The message is one line for its user: what happened, where, how to go on.
+
+    It may quote names and values that others chose: what cannot be printed of them, newlines too, becomes an escape.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = printable(message).replace("\n", "\\n")
+        short = len(line) <= HEAD + TAIL + 5
+        super().__init__(line if short else f"{line[:HEAD]} ... {line[-TAIL:]}")
 
 
 class InputError(RunError):

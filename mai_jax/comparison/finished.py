@@ -15,6 +15,7 @@ from mai_jax.comparison.classical_rows import TITLES as CLASSICAL
 from mai_jax.comparison.run import TIMES, joined
 from mai_jax.comparison.timing import Times
 from mai_jax.config import Config
+from mai_jax.data.folder import read_file
 from mai_jax.evaluation import report
 from mai_jax.evaluation.runner import Record
 from mai_jax.types import InputError
@@ -46,7 +47,7 @@ def configs(workdir: Path, photographs: Path | None = None) -> dict[str, Config]
     if OWN not in names:
         raise InputError(f"{workdir}: holds no evaluation of MAI ({workdir / OWN / report.RESULT}); name the --workdir "
                          "of tables.py")
-    found = {name: config_lib.from_dict(_json(workdir / name / "config.json")) for name in names}
+    found = {name: _config(workdir / name / "config.json") for name in names}
     if photographs is not None:
         places = {part: str(photographs / part) for part in ("train", "test")}
         found = {name: dataclasses.replace(config, data=dataclasses.replace(config.data, **places))
@@ -54,14 +55,28 @@ def configs(workdir: Path, photographs: Path | None = None) -> dict[str, Config]
     return found
 
 
+def _config(path: Path) -> Config:
+    try:
+        return config_lib.from_dict(_json(path))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def read(workdir: Path, configs: Mapping[str, Config]) -> Finished:
     """All that `tables.py` wrote into `workdir`, and what `classical_rows` added. Raises InputError."""
     folders = [*configs, *(name for name in CLASSICAL if (workdir / name / report.RESULT).is_file())]
-    times = timing.from_json(_json(workdir / TIMES))
-    rows = {name: _json(workdir / name / report.RESULT)["method"] for name in folders}
+    times = _times(workdir / TIMES)
     records, result = joined([workdir / name for name in folders])
+    rows = {name: _json(workdir / name / report.RESULT)["method"] for name in folders}
     logs = {name: read_log(workdir / name / "log.jsonl") for name in configs}
     return Finished(dict(configs), logs, rows, records, result, times)
+
+
+def _times(path: Path) -> Times:
+    try:
+        return timing.from_json(_json(path))
+    except (KeyError, TypeError, ValueError, AttributeError) as reason:
+        raise InputError(f"{path}: holds no times ({reason!r}); run tables.py again") from reason
 
 
 def series(log: Log, name: str) -> list[tuple[float, float]]:
@@ -78,19 +93,33 @@ def seconds(log: Log) -> float:
 
 
 def read_log(path: Path) -> Log:
-    """All lines; what was not finite is so again."""
-    return [{name: float(value) for name, value in json.loads(line).items()} for line in _read(path).splitlines()]
+    """All lines; what was not finite is so again. Raises InputError."""
+    lines = [_object(line, path) for line in _read(path).splitlines()]
+    try:
+        log = [{name: float(value) for name, value in line.items()} for line in lines]
+    except (TypeError, ValueError) as reason:
+        raise InputError(f"{path}: no log of a training ({reason}); run tables.py again") from reason
+    if not all("step" in line for line in log):
+        raise InputError(f"{path}: no log of a training: a line has no step; run tables.py again")
+    return log
 
 
 def _json(path: Path) -> dict[str, Any]:
+    return _object(_read(path), path)
+
+
+def _object(text: bytes, path: Path) -> dict[str, Any]:
     try:
-        return json.loads(_read(path))
-    except ValueError as reason:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as reason:
         raise InputError(f"{path}: not JSON ({reason}); run tables.py again") from reason
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds {values!r} and no fields; run tables.py again")
+    return values
 
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as reason:
         raise InputError(f"{path}: cannot be read ({reason.strerror}); tables.py writes it") from reason

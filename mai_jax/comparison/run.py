@@ -18,6 +18,7 @@ from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.evaluation.runner import Judge, Record
 from mai_jax.files import write_whole
 from mai_jax.training.loop import train
+from mai_jax.types import InputError
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ def _measure(entrants: Sequence[Entrant]) -> tuple[list[Record], dict[str, Any],
 def joined(folders: Sequence[Path]) -> tuple[list[Record], dict[str, Any]]:
     """The records of evaluations on the same pairs as one, the floor's row the last. Raises InputError."""
     records, result = report.join(folders, PROTOCOL)
+    if not all(FLOOR in record for record in records):
+        raise InputError(f"{folders[0] / report.RECORDS}: has no numbers of {FLOOR}; evaluate again")
     for record in records:
         record[FLOOR] = record.pop(FLOOR)
     return records, result

@@ -44,7 +44,8 @@ class Times(NamedTuple):
 
 def from_json(written: dict[str, Any]) -> Times:
     about = {name: value for name, value in written.items() if name not in ("ms_per_image", "of_each_round")}
-    return Times(written["of_each_round"], about)
+    rounds = {title: [float(ms) for ms in taken] for title, taken in written["of_each_round"].items()}
+    return Times(rounds, about)
 
 
 def measure(entrants: Sequence[Entrant]) -> Times:

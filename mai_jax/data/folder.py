@@ -1,12 +1,15 @@
-"""Which files of a folder are images."""
+"""Which files of a folder are images, and their bytes."""
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from mai_jax.types import InputError
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".tga",
               ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k")
+MOST_BYTES = 2 * 2**30  # of a file: the largest photograph that can be used, uncompressed, with 16 bits, and some more
 
 
 def find_images(folder: str, setting: str) -> list[str]:
@@ -34,6 +37,17 @@ def find_images(folder: str, setting: str) -> list[str]:
     if not found:
         raise InputError(f"{setting}={folder!r}: holds no image; looked for {' '.join(EXTENSIONS)}, in any letter case")
     return sorted(found)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file. Raises OSError for anything else too: a pipe would never answer, a device never end."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        if status.st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"More than {MOST_BYTES >> 30} GiB", str(path))
+        return file.read()
 
 
 def _refuse(reason: OSError) -> None:

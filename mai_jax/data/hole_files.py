@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mai_jax.config import Holes
 from mai_jax.data import images
-from mai_jax.data.folder import find_images
+from mai_jax.data.folder import find_images, read_file
 from mai_jax.types import InputError
 
 NEARLY_BLACK, NEARLY_WHITE = 16, 239  # a JPEG of a black and white mask stays within [0, 16] and [239, 255]
@@ -103,7 +103,7 @@ def draw_from(bits: UInt8[Array, "n s sb"], key: PRNGKeyArray) -> Float[Array, "
 def read_grey(path: Path) -> UInt8[np.ndarray, "h w"]:
     """The grey values of a mask file of any mode, upright, without a warning. Raises InputError."""
     try:
-        return images.decode_grey(path.read_bytes(), str(path))
+        return images.decode_grey(read_file(path), str(path))
     except OSError as reason:
         raise InputError(f"{path}: cannot be read ({reason.strerror}); name a mask file") from reason
 

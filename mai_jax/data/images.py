@@ -4,11 +4,14 @@ import io
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from mai_jax.types import InputError
 
 SMALLEST = 16  # pixels on a side, below which nothing can be learnt from an image
+MAX_PIXELS = 200_000_000
+# Not all that Pillow knows: PostScript, say, is a program that it would have executed.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA")
 
 
 def decode(encoded: bytes, name: str, draft: int | None = None) -> Image.Image:
@@ -36,6 +39,29 @@ def decode_grey(encoded: bytes, name: str) -> UInt8[np.ndarray, "h w"]:
     return np.asarray(_load(encoded, name, grey))
 
 
+def opened(encoded: bytes) -> ImageFile.ImageFile:
+    """The image of which nothing but the header is read. Raises whatever Pillow does on damaged bytes.
+
+    Pillow's own `open` is not used: its limit of pixels is global, and warns before it refuses.
+    """
+    Image.init()
+    signatures = {name: Image.OPEN[name][1] for name in FORMATS if name in Image.OPEN}
+    recognised = (name for name, accepts in signatures.items() if accepts and accepts(encoded[:16]) is True)
+    name = next(recognised, "TGA")  # which has no signature
+    try:
+        image = Image.OPEN[name][0](io.BytesIO(encoded), "")
+    except SyntaxError as reason:
+        if name != "TGA":
+            raise
+        raise UnidentifiedImageError from reason
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels, and the limit is {MAX_PIXELS}")
+    if image.mode == "P" and image.palette is None:
+        raise ValueError("its palette is missing")
+    return image
+
+
 def resize_crop(
     image: Image.Image, size: int, shorter_side: int, offset: tuple[float, float]
 ) -> UInt8[np.ndarray, "size size 3"]:
@@ -57,7 +83,7 @@ def resize_crop(
 
 def _load(encoded, name, convert, draft=None):
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with opened(encoded) as image:
             if draft is not None:
                 image.draft(None, (draft, draft))
             pixels = convert(_eight_bits(ImageOps.exif_transpose(image), image.format))

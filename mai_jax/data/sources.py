@@ -57,7 +57,7 @@ class Files:
     def __getitem__(self, i: SupportsIndex) -> Encoded:
         name = self._names[i]
         try:
-            return {"id": name, "bytes": (self._root / name).read_bytes()}
+            return {"id": name, "bytes": folder.read_file(self._root / name)}
         except OSError as reason:
             why = reason.strerror
             raise InputError(f"{self._root / name}: cannot be read ({why}); restore it or remove it") from reason

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MAX_UPLOAD = 50 * 2**20  # bytes of a photograph
 MAX_EVENT = 8 * 2**20  # bytes of what is said to the page: what was painted, and which buttons were pressed
 LONGEST, LONGEST_NAME = 1000, 255  # bytes of a path and of a name in it; the file system would raise beyond
+LONGEST_LENGTH = 20  # digits
 FILES, UPLOAD, EVENT = "/gradio_api/file=", "/gradio_api/upload", "/gradio_api/queue/join"
 PAGES = {"/", "/theme.css", "/favicon.ico", "/gradio_api/startup-events", "/gradio_api/queue/data",
          "/gradio_api/upload_progress", UPLOAD, EVENT}
@@ -65,9 +66,9 @@ class Gate:
             return 403, "no such file"
         if scope["method"] == "POST":
             length, most = headers.get("content-length", ""), MAX_EVENT if path == EVENT else MAX_UPLOAD + 2**16
-            if not length.isdecimal():
+            if "transfer-encoding" in headers or not length.isdecimal():  # a body in chunks is as long as it likes
                 return 411, "the length is missing"
-            if int(length) > most:
+            if len(length) > LONGEST_LENGTH or int(length) > most:
                 return 413, f"more than {most >> 20} MiB"
         return None
 

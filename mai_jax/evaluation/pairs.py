@@ -1,8 +1,8 @@
 """What is measured: photographs and the holes in them, as a frozen list with random access."""
 
 import hashlib
-import io
 import itertools
+import os
 import zlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -12,7 +12,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
-from PIL import Image
 
 from mai_jax.config import Config
 from mai_jax.data import folder, hole_files, hole_generator, images, sources
@@ -110,7 +109,7 @@ def _chosen(config: Config) -> Callable[[str, int], tuple[str, Hole]]:
 def _listed(manifest: Manifest, size: int) -> Callable[[str, int], tuple[str, Hole]]:
     def hole_of(name: str, number: int) -> tuple[str, Hole]:
         entries = manifest.entries_in_bin(number)
-        entry = entries[zlib.crc32(name.encode()) % len(entries)]
+        entry = entries[_number(name) % len(entries)]
         hole = manifest.read_hole(entry)
         if hole.shape != (size, size):
             raise InputError(f"{manifest.folder / entry.file}: is {hole.shape[1]} x {hole.shape[0]} pixels and the run "
@@ -121,7 +120,11 @@ def _listed(manifest: Manifest, size: int) -> Callable[[str, int], tuple[str, Ho
 
 
 def _key(seed: int, name: str) -> Array:
-    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+    return jax.random.fold_in(jax.random.key(seed), _number(name))
+
+
+def _number(name: str) -> int:
+    return zlib.crc32(os.fsencode(name))
 
 
 class FolderPairs(Pairs):
@@ -178,11 +181,11 @@ def _and_more(names: Sequence[str]) -> str:
 
 def _levels(path: Path) -> Pixels:
     try:
-        content = path.read_bytes()
+        content = folder.read_file(path)
     except OSError as reason:
         raise InputError(f"{path}: cannot be read ({reason.strerror}); restore it") from reason
     pixels = np.asarray(images.decode(content, str(path)))
-    with Image.open(io.BytesIO(content)) as image:
+    with images.opened(content) as image:
         if image.has_transparency_data:
             raise InputError(f"{path}: has an alpha channel, which no protocol measures; save it without")
         if image.mode.startswith("I") or any(";16" in str(tile.args) for tile in image.tile):

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mai_jax.data.folder import read_file
 from mai_jax.evaluation import fid, html_report, runner, table4
 from mai_jax.evaluation.classical import Fill
 from mai_jax.evaluation.runner import Judge, Record
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 ROWS = 6  # of the picture
 RECORDS, RESULT = "records.jsonl", "result.json"
+WORDS = ("method", "protocol", "pairs_sha256")  # what every result says
+ANY = "utf-8", "surrogatepass"  # names of files may hold bytes that are no characters
 PLACE = ("id", "hole", "pair", "hole_ratio")  # what a record says of its pair
 
 
@@ -63,7 +66,7 @@ def write(
         RECORDS: "".join(json.dumps(_strict(record)) + "\n" for record in records).encode(),
     }
     if with_page:
-        files["report.html"] = _page(subject, judge, result, records).encode()
+        files["report.html"] = _page(subject, judge, result, records).encode("utf-8", "backslashreplace")
     output.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         write_whole(output / name, content)
@@ -84,9 +87,10 @@ def join(folders: Sequence[Path], protocol: str) -> tuple[list[Record], dict[str
 def _earlier(folder: Path, protocol: str) -> tuple[Path, dict[str, Any], list[Record]]:
     """The folder, result and records of an earlier evaluation, which must be under the same protocol."""
     try:
-        result = json.loads((folder / RESULT).read_bytes())
-        records = [json.loads(line) for line in (folder / RECORDS).read_bytes().splitlines()]
-    except (OSError, ValueError) as error:
+        result = json.loads(read_file(folder / RESULT))
+        records = [json.loads(line) for line in read_file(folder / RECORDS).splitlines()]
+        _check_kinds(result, records)
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{folder}: holds no evaluation ({error}); name a folder that evaluate.py wrote") from error
     if result["protocol"] != protocol:
         raise InputError(f"{folder}: was measured under the protocol {result['protocol']}, this evaluation is under "
@@ -94,9 +98,21 @@ def _earlier(folder: Path, protocol: str) -> tuple[Path, dict[str, Any], list[Re
     return folder, result, records
 
 
+def _check_kinds(result: Any, records: list[Any]) -> None:
+    """Raises ValueError unless these are what `write` wrote."""
+    if not isinstance(result, dict) or not all(isinstance(result.get(word), str) for word in WORDS):
+        raise ValueError(f"{RESULT} is no result")
+    best = result.get("best_of_draws")
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict) or not {*PLACE} <= record.keys():
+            raise ValueError(f"line {number} of {RECORDS} is no record")
+        if best is not None and not (isinstance(best, str) and isinstance(record.get(best), dict)):
+            raise ValueError(f"line {number} of {RECORDS} has no numbers of {best!r}")
+
+
 def _join(records: list[Record], folder: Path, result: dict[str, Any], others: list[Record]) -> None:
     """Adds the numbers of an earlier evaluation, which must be on the same pairs, under its method's name."""
-    if result["pairs_sha256"] != _digest(records):
+    if not result["pairs_sha256"] == _digest(records) == _digest(others):
         raise InputError(f"{folder}: was measured on other photographs or holes; evaluate both on the same ones")
     for record, other in zip(records, others, strict=True):
         record[result["method"]] = {key: value for key, value in other.items()
@@ -106,7 +122,7 @@ def _join(records: list[Record], folder: Path, result: dict[str, Any], others: l
 
 
 def _digest(records: list[Record]) -> str:
-    return hashlib.sha256("".join(f"{r['id']}\0{r['hole']}\0{r['pair']}\n" for r in records).encode()).hexdigest()
+    return hashlib.sha256("".join(f"{r['id']}\0{r['hole']}\0{r['pair']}\n" for r in records).encode(*ANY)).hexdigest()
 
 
 def _fid(subject: Subject, judge: Judge, params: dict[str, Any]) -> float:

@@ -11,7 +11,7 @@ from mai_jax.checkpoint import Reader
 from mai_jax.config import Config
 from mai_jax.models import MODELS
 from mai_jax.models.base import ByPlayer, Model
-from mai_jax.types import Batch
+from mai_jax.types import Batch, InputError
 
 
 class Trained(NamedTuple):
@@ -30,12 +30,15 @@ def read(folder: str | Path, step: int | None = None, *, portable: bool = False)
     """
     reader = Reader(Path(folder), step)
     config = reader.config
+    if config.method not in MODELS:
+        raise InputError(f"{reader.path}: config.method={config.method!r} is unknown; use the version of mai_jax that "
+                         "wrote it")
     if portable:
         generator = dataclasses.replace(config.generator, attention="dense")
         config = dataclasses.replace(config, generator=generator, dtype="float32")
     model = MODELS[config.method](config)
     size = config.image_size
-    batch = Batch(jnp.zeros((1, size, size, 3)), jnp.ones((1, size, size, 1)))
+    batch = Batch(*(jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32) for channels in (3, 1)))
     params, stats = jax.eval_shape(model.init, jax.random.key(0), batch)
     saved = reader.read("params", {"params": params, "stats": stats})
     return Trained(model, config, saved["params"], saved["stats"], reader.step)

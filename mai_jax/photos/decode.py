@@ -117,6 +117,8 @@ def _transparency(header, encoded):
 def _palette(header, alphas):
     colours = np.array(header.getpalette("RGB"), np.uint8).reshape(-1, 3)
     alphas = np.frombuffer(alphas or b"", np.uint8)
+    if len(colours) == 0:
+        raise ValueError("its palette is empty")
     palette = np.zeros((max(len(colours), len(alphas)), 4), np.uint8)
     palette[: len(colours), :3] = colours
     palette[:, 3] = 255

@@ -26,7 +26,7 @@ def encode(
     """The file of `photo` with the pixels of `hole` replaced by those of `rgb`.
 
     The alpha of the hole stays, or with `opaque_hole` becomes opaque. `format` is one of Pillow's names, None is the
-    photo's own. Raises InputError if that format cannot hold what the photo has.
+    photo's own. Raises InputError if that format cannot hold what the photo has, or its metadata are damaged.
     """
     if rgb.shape != photo.rgb.shape or rgb.dtype != photo.rgb.dtype or hole.shape != rgb.shape[:2]:
         raise ValueError(f"{photo.name}: rgb and hole are not of the photograph's size and type")
@@ -35,8 +35,14 @@ def encode(
         raise InputError(f"{photo.name}: cannot be written as {wanted}; choose one of {', '.join(FORMATS)}")
     painted = colours.paint(photo.samples, rgb, hole, opaque=opaque_hole)
     _check_holds(photo, painted, wanted)
-    with quiet():
-        return _rewritten(photo, painted) if wanted == photo.format else _converted(photo, painted, wanted)
+    try:
+        with quiet():
+            return _rewritten(photo, painted) if wanted == photo.format else _converted(photo, painted, wanted)
+    except InputError:
+        raise
+    except Exception as reason:  # damaged metadata: the pixels were read, and Pillow or struct stumble over the rest
+        why = " ".join(str(reason).split()) or type(reason).__name__
+        raise InputError(f"{photo.name}: its metadata are damaged ({why}); remove them, or save it anew") from reason
 
 
 def _check_holds(photo, painted, wanted):

@@ -10,6 +10,7 @@ from skimage.morphology import isotropic_dilation
 
 from mai_jax import photos
 from mai_jax.data import hole_files
+from mai_jax.data.folder import read_file
 from mai_jax.files import write_whole
 from mai_jax.inference import Inpainter, attention_map, provenance
 from mai_jax.photos import Photo
@@ -79,7 +80,7 @@ def _hole(photo: Photo, job: Job, mask_means: str) -> Bool[np.ndarray, "h w"]:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as reason:
         raise InputError(f"{path}: cannot be read ({reason.strerror}); name a photograph") from reason
 

@@ -1,12 +1,12 @@
 """`python inpaint.py` as its user calls it."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cheap_compilation import environment
 from PIL import Image
 from untrained import untrained_run
 
@@ -14,9 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def inpaint(*flags):
-    env = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    return subprocess.run([sys.executable, "inpaint.py", *map(str, flags)], cwd=ROOT, env=env, capture_output=True,
-                          text=True, timeout=600, check=False)
+    return subprocess.run([sys.executable, "inpaint.py", *map(str, flags)], cwd=ROOT, env=environment(),
+                          capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.fixture(scope="module")

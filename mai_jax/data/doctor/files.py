@@ -1,7 +1,6 @@
 """What training makes of one image file, and what may surprise in it."""
 
 import hashlib
-import io
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +47,7 @@ def look(source: Source, i: int, image_size: int) -> Look:
     except InputError as error:
         return Look({"unusable": str(error).rpartition(";")[0]})
     name, seen = encoded["id"], perceptual_hash(rgb)
-    with Image.open(io.BytesIO(encoded["bytes"])) as header:
+    with images.opened(encoded["bytes"]) as header:
         side = min(header.size)
         here = {
             "small": side < image_size,

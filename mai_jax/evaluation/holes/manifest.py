@@ -7,6 +7,7 @@ manifest's own bytes stands for the whole set: results carry it.
 
 import itertools
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from mai_jax.data import images
+from mai_jax.data import folder, images
 from mai_jax.data.hole_files import known_from_mask
 from mai_jax.evaluation.ratio_bins import bin_of
 from mai_jax.files import write_whole
@@ -95,7 +96,7 @@ def load(path: str | Path) -> Manifest:
         entries.append(_entry(_parsed(line, f"{path}: line {number}"), f"{path}: line {number}", header))
     _refuse_twice([entry.id for entry in entries], path)
     for entry in entries:
-        if not (path.parent / entry.file).is_file():
+        if not os.path.isfile(path.parent / entry.file):  # Path's own raises for some names that cannot be
             raise InputError(f"{path.parent / entry.file}: is listed in {path.name} and missing; restore it")
     return Manifest(path.parent, sha256(content).hexdigest(), header, tuple(entries))
 
@@ -141,7 +142,7 @@ def check_edges(edges: Sequence[Any], name: str) -> None:
 
 def read_file(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return folder.read_file(path)
     except OSError as reason:
         raise InputError(f"{path}: cannot be read ({reason.strerror}); name a file that can") from reason
 
@@ -149,7 +150,7 @@ def read_file(path: Path) -> bytes:
 def _parsed(line: bytes, where: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
         raise InputError(f"{where}: is no JSON object; name a manifest that {__package__} wrote")
@@ -164,6 +165,8 @@ def _header(values: dict[str, Any], path: Path) -> Header:
                          "use the mai_jax that wrote it")
     header = _filled(Header, values, f"{path}: line 1")
     check_edges(header.edges, f"{path}: edges")
+    if header.size is not None and not (header.size >= 1 and header.size**2 <= images.MAX_PIXELS):
+        raise InputError(f"{path}: size={header.size!r}: must be 1 or more, with at most {images.MAX_PIXELS} pixels")
     if header.mask_means not in ("hole", "known"):
         raise InputError(f"{path}: mask_means={header.mask_means!r}: must be hole or known")
     return header
@@ -182,7 +185,8 @@ def _entry(values: dict[str, Any], where: str, header: Header) -> Entry:
 
 def _filled(cls: type, values: dict[str, Any], where: str) -> Any:
     for field in fields(cls):
-        if field.name not in values or not isinstance(values[field.name], field.type):
+        value = values.get(field.name, ...)
+        if not isinstance(value, field.type) or (isinstance(value, bool) and field.type is not bool):
             raise InputError(f"{where}: field {field.name} is missing or of a wrong kind; make the manifest anew")
     if odd := sorted(set(values) - {field.name for field in fields(cls)}):
         raise InputError(f"{where}: field {odd[0]} is unknown; use the mai_jax that wrote it")
