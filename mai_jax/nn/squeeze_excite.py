@@ -7,7 +7,7 @@ from mai_jax.nn.precision import wide
 
 
 class SqueezeExcite(nn.Module):
-    """Scales the channels of `u` by weights in (0, 1) made from their means over the image."""
+    """Scales the channels of `u` by weights in (0, 1), from their means over the image; at the start all near 1/2."""
 
     reduction: int = 16
 
@@ -15,6 +15,7 @@ class SqueezeExcite(nn.Module):
     def __call__(self, u: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         channels = u.shape[-1]
         z = wide(u).mean(axis=(1, 2), keepdims=True)  # Eq. 9
+        excite = nn.Dense(channels, use_bias=False, kernel_init=nn.initializers.normal(1e-3), name="excite")
         hidden = nn.relu(nn.Dense(max(channels // self.reduction, 1), use_bias=False, name="squeeze")(z))
-        w = nn.sigmoid(nn.Dense(channels, use_bias=False, name="excite")(hidden))  # Eq. 10
+        w = nn.sigmoid(excite(hidden))  # Eq. 10
         return u * w.astype(u.dtype)  # Eq. 11

@@ -218,15 +218,22 @@ def test_module_equals_the_equations(x64, implementation):
     rng = np.random.default_rng(1)
     squeeze, excite, merge, bias = (rng.normal(size=shape) for shape in ((8, 2), (2, 8), (1, 1, 8, 4), (4,)))
     params = {"squeeze_excite": {"squeeze": {"kernel": squeeze}, "excite": {"kernel": excite}},
-              "merge": {"kernel": merge, "bias": bias}}
+              "mix": {"kernel": merge, "bias": bias}}
     module = PixelwiseAttention(scale=5.0, window=3, implementation=implementation, squeeze=4)
 
     @jax.jit
     def apply(params, x):
         return module.apply({"params": params}, Masked(x, jnp.asarray(known)))
 
-    u = np.concatenate([x, by_loops(x, known, 5.0, 3)[1]], -1)
+    u = np.concatenate([x, by_loops(x, known, 5.0, 3)[1] / 9], -1)
     weights = 1 / (1 + np.exp(-np.maximum(u.mean((1, 2)) @ squeeze, 0) @ excite))
     expected = u * weights[:, None, None] @ merge[0, 0] + bias
     np.testing.assert_allclose(apply(params, x), expected, rtol=1e-10, atol=1e-10)
     check_grads(apply, (params, x), 1, ["rev"])
+
+
+def test_module_starts_as_the_identity_or_nearly(x64):
+    x, known = draw((6, 5), channels=16)
+    module = PixelwiseAttention()
+    out, _ = module.init_with_output(jax.random.key(0), Masked(jnp.asarray(x), jnp.asarray(known)))
+    assert 0 < np.abs(out - x).max() < 0.2 * np.abs(x).max()
