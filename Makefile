@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart tables test install pictures
+.PHONY: quickstart tables test torture audit install pictures
 
 quickstart: .venv/installed
 	$(BIN)/python train.py --config=configs/quickstart.py
@@ -13,7 +13,16 @@ tables: .venv/installed
 	$(BIN)/python tables.py --config=configs/quickstart.py --workdir=runs/tables
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Kills, damage and hostile files; minutes. docs/reliability.md says what came of it.
+torture: .venv/installed-dev
+	$(BIN)/python -m tests.torture.runs --record=runs/torture_runs.json
+	$(BIN)/python -m tests.torture.fuzz --inputs=10000 --record=runs/torture_fuzz.json
+
+# Known vulnerabilities of what constraints.txt pins; needs a network.
+audit: .venv/installed-dev
+	$(BIN)/python docs/vulnerabilities.py
 
 install: .venv/installed
 

@@ -1,17 +1,28 @@
 """Eight fake CPU devices, and every shape annotation of the package checked at run time."""
 
+import ctypes
 import os
 import shutil
 
+import cheap_compilation
+
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Optimising machine code takes most of the tests' time and changes none of their results.
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+os.environ.update(cheap_compilation.environment(devices=8))
 
 import jax
 import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("mai_jax", "beartype.beartype").__enter__()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_compiled_programs_pile_up():
+    """A file may leave a gigabyte of them behind, which no other file needs."""
+    yield
+    jax.clear_caches()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # the GNU library keeps for itself what is freed
+        libc.malloc_trim(0)
 
 
 @pytest.fixture
@@ -21,7 +32,7 @@ def x64():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """A headless Chromium; tests that need one are skipped where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="install the PyPI package playwright")

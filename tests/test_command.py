@@ -1,12 +1,12 @@
 """What a user sees who gets something wrong: one line that names it and the mend, a non-zero exit, nothing written."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cheap_compilation import environment
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -14,9 +14,8 @@ QUICK = "--config=configs/quickstart.py"
 
 
 def run(script: str, *flags: str, devices: int = 1) -> subprocess.CompletedProcess:
-    env = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    return subprocess.run([sys.executable, script, *flags], cwd=ROOT, env=env, capture_output=True, text=True,
-                          timeout=600, check=False)
+    return subprocess.run([sys.executable, script, *flags], cwd=ROOT, env=environment(devices), capture_output=True,
+                          text=True, timeout=600, check=False)
 
 
 def photographs(folder: Path, n: int = 3, size: int = 40) -> Path:

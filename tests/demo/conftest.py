@@ -1,6 +1,5 @@
 """A page that is served as a user would, with an untrained network, and a browser that looks at it."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cheap_compilation import environment
 
 from mai_jax import checkpoint
 from mai_jax import config as config_lib
@@ -61,7 +61,7 @@ def checkpoint_folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def serve(checkpoint_folder, tmp_path_factory):
     """Starts `demo.py`; returns once it says where the page is."""
     pytest.importorskip("gradio", reason="install the extra `demo`")
@@ -72,10 +72,10 @@ def serve(checkpoint_folder, tmp_path_factory):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        environment = os.environ | {"TMPDIR": str(temporary), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+        env = environment() | {"TMPDIR": str(temporary)}
         process = subprocess.Popen(
             [sys.executable, ROOT / "demo.py", f"--checkpoint={checkpoint_folder}", f"--port={port}"], text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=tmp_path_factory.getbasetemp())
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=tmp_path_factory.getbasetemp())
         started.append(process)
         line = process.stdout.readline()
         assert f"http://127.0.0.1:{port}/" in line, line + process.communicate(timeout=PATIENCE)[0]
@@ -87,9 +87,9 @@ def serve(checkpoint_folder, tmp_path_factory):
         process.communicate()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(serve):
-    """One server for all tests. Ended, it has said nothing more and nothing is left of it."""
+    """One server for the tests of a file. Ended, it has said nothing more and nothing is left of it."""
     server = serve()
     yield server
     assert server.end(signal.SIGTERM) == ""

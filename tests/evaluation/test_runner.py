@@ -1,7 +1,6 @@
 """A checkpoint, or another program's files, measured end to end: records, result, table and picture."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -11,11 +10,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from cheap_compilation import environment
 from PIL import Image
 from untrained import untrained_run
 
 from mai_jax.config import Data
-from mai_jax.evaluation import lpips, report, runner, subject
+from mai_jax.evaluation import fid, lpips, report, runner, subject
 from mai_jax.evaluation.classical import METHODS
 from mai_jax.evaluation.holes import making
 from mai_jax.evaluation.pairs import Pairs
@@ -99,7 +99,7 @@ def measured_by(number: int, workdir: Path, output: Path) -> list[list]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"}
+    env = environment(devices=2)
     command = [sys.executable, "-c", textwrap.dedent(MEASURE), address, str(number)]
     processes = [subprocess.Popen([*command, str(i), workdir, output / f"{number}.{i}"], cwd=ROOT, env=env,
                                   stdout=subprocess.DEVNULL) for i in range(number)]  # fmt: skip
@@ -169,6 +169,11 @@ def test_lpips_and_fid_are_measured_with_given_weights(checkpointed, tmp_path, m
     vgg = made_up(vgg16.VGG16Rectified(), np.zeros((1, 32, 32, 3), np.float32))
     judge = Judge(PROTOCOLS["lama"], {"vgg16": vgg, "heads": heads})
     params = made_up(inception.Inception(), np.zeros((1, 299, 299, 3), np.float32))
+    # Filling up to eight devices, and the eigenvalues of 2048 x 2048 numbers, would take most of the time.
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    features = fid.features
+    monkeypatch.setattr(fid, "features", lambda *arguments: features(*arguments)[:, :64])
+    monkeypatch.setattr(inception, "FEATURES", 64)
 
     class Few(Pairs):
         def __len__(self):

@@ -84,14 +84,13 @@ def test_what_the_hole_holds_changes_no_output_bit_and_no_gradient(model_and_sta
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("known", [0.0, 1.0], ids=["all hole", "no hole"])
-def test_extreme_holes_are_finite_and_so_are_their_gradients(model_and_state, known):
+@pytest.fixture(scope="module")
+def losses_and_gradients(model_and_state):
+    """Of both players, of a batch."""
     model, params, stats = model_and_state
-    batch = random_batch(2)
-    batch = batch._replace(known=jnp.full_like(batch.known, known))
 
     @jax.jit
-    def losses_and_gradients(params):
+    def losses_and_gradients(batch):
         def loss(own, player, outputs):
             return model.loss(player, {**params, player: own}, stats, batch, outputs, jax.random.key(0))
 
@@ -99,7 +98,13 @@ def test_extreme_holes_are_finite_and_so_are_their_gradients(model_and_state, kn
         outputs = first[0][1].outputs
         return first, jax.value_and_grad(loss, has_aux=True)(params["discriminator"], "discriminator", outputs)
 
-    for leaf in jax.tree.leaves(losses_and_gradients(params)):
+    return losses_and_gradients
+
+
+@pytest.mark.parametrize("known", [0.0, 1.0], ids=["all hole", "no hole"])
+def test_extreme_holes_are_finite_and_so_are_their_gradients(losses_and_gradients, known):
+    batch = random_batch(2)
+    for leaf in jax.tree.leaves(losses_and_gradients(batch._replace(known=jnp.full_like(batch.known, known)))):
         assert jnp.isfinite(leaf).all()
 
 

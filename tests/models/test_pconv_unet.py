@@ -25,10 +25,15 @@ def generator(**fields):
     return dataclasses.replace(TINY, generator=dataclasses.replace(TINY.generator, **fields))
 
 
+def first(config, batch=BATCH):
+    """The parameters and statistics that training starts from."""
+    return jax.jit(MODELS[config.method](config).init)(jax.random.key(0), batch)
+
+
 def judged(config, batch=BATCH):
     """(loss, gradients, Completion) of the generator at its first parameters."""
     model = MODELS[config.method](config)
-    params, stats = model.init(jax.random.key(0), batch)
+    params, stats = first(config, batch)
 
     def loss(own):
         return model.loss("generator", {**params, "generator": own}, stats, batch, {}, jax.random.key(0))[0]
@@ -38,25 +43,25 @@ def judged(config, batch=BATCH):
 
 
 def test_the_rival_is_the_method_without_attention_and_judge():
-    params, _ = MODELS["mai"](generator(attention_stages=())).init(jax.random.key(0), BATCH)
-    rival, _ = MODELS["pconv"](TINY).init(jax.random.key(0), BATCH)
+    params, _ = jax.eval_shape(MODELS["mai"](generator(attention_stages=())).init, jax.random.key(0), BATCH)
+    rival, _ = jax.eval_shape(MODELS["pconv"](TINY).init, jax.random.key(0), BATCH)
     assert jax.tree.map(jnp.shape, params["generator"]) == jax.tree.map(jnp.shape, rival["generator"])
 
 
 @pytest.mark.parametrize("stages", [(), (1,), (2,), (1, 2)])
 def test_attention_stages_come_and_go(stages):
     model = MODELS["mai"](generator(attention_stages=stages))
-    params, stats = model.init(jax.random.key(0), BATCH)
+    params, stats = jax.eval_shape(model.init, jax.random.key(0), BATCH)
     expected = {f"attention_{stage}" for stage in stages}
     assert {name for name in params["generator"] if name.startswith("attention")} == expected
-    assert set(model.paint(params, stats, BATCH, jax.random.key(0)).aux) == expected
+    assert set(jax.eval_shape(model.paint, params, stats, BATCH, jax.random.key(0)).aux) == expected
 
 
 def test_nothing_in_the_hole_reaches_the_rival():
-    model = MODELS["pconv"](TINY)
-    params, stats = model.init(jax.random.key(0), BATCH)
+    config = dataclasses.replace(TINY, method="pconv")
+    params, stats = first(config)
     poisoned = BATCH._replace(image=jnp.where(BATCH.known > 0, BATCH.image, jnp.nan))
-    paint = jax.jit(model.paint)
+    paint = jax.jit(MODELS["pconv"](config).paint)
     np.testing.assert_array_equal(*(paint(params, stats, b, jax.random.key(0)).raw for b in (BATCH, poisoned)))
 
 
@@ -69,7 +74,7 @@ def test_rematerialisation_changes_no_number(x64, method):
 
 
 def test_rematerialisation_keeps_the_convolutions_only():
-    params, stats = MODELS["pconv"](TINY).init(jax.random.key(0), BATCH)
+    params, stats = first(dataclasses.replace(TINY, method="pconv"))
 
     def convolutions(remat):
         model = MODELS["pconv"](dataclasses.replace(TINY, method="pconv", remat=remat))

@@ -1,7 +1,6 @@
 """Disk, memory and time of a tiny run; what would end it is told, nothing is written, and the exit code says so."""
 
 import dataclasses
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cheap_compilation import environment
 from PIL import Image
 
 from mai_jax import checkpoint
@@ -126,12 +126,12 @@ def test_a_set_that_would_have_to_be_fetched_is_not_fetched(monkeypatch, capsys,
 
 def command(tmp_path, *flags):
     """(exit code, what it prints) of the command, on one device."""
-    env = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
     tiny = ["--config.image_size=32", "--config.data.shorter_side=40", "--config.generator.width=4",
             "--config.vgg16.width=4", "--config.train.steps=600", "--config.finetune.steps=0"]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "mai_jax.data.doctor", "--config=configs/quickstart.py:pconv", *tiny,
-         f"--workdir={tmp_path / 'run'}", *flags], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)  # fmt: skip
+         f"--workdir={tmp_path / 'run'}", *flags],
+        cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True)  # fmt: skip
     assert not (tmp_path / "run").exists()
     return done.returncode, done.stdout
 
