@@ -8,6 +8,7 @@ code.
 import errno
 import functools
 import json
+import logging
 import shutil
 import sys
 import zlib
@@ -153,7 +154,8 @@ def _disk_full(folder: Path, what: str) -> RunError:
 
 @functools.cache
 def _hush_late_reports() -> None:
-    """After a failed read TensorStore's threads still report, to an event loop that is closed, which would be shown."""
+    """After a failed read TensorStore's threads still report, to nobody: that would be shown as tracebacks."""
+    logging.getLogger("asyncio").addFilter(lambda record: "exception was never retrieved" not in record.getMessage())
     show = sys.unraisablehook
     sys.unraisablehook = lambda what: None if str(what.exc_value) == "Event loop is closed" else show(what)
 

@@ -1,5 +1,6 @@
 """What all commands share: flags, a config file with overrides, plain messages, one line per user error."""
 
+import errno
 import logging
 import sys
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from absl import logging as absl_logging
 from mai_jax import compilation_cache
 from mai_jax.config import Config
 from mai_jax.types import InputError, RunError, printable
+
+# What is the fault of the disk, of its rights, or of a file where a folder should be.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR, errno.EEXIST)
 
 log = logging.getLogger("mai_jax")
 
@@ -31,6 +35,11 @@ def run(main: Callable[[], int | None]) -> None:
             return main() or 0
         except RunError as error:
             return _fail(str(error))
+        except OSError as error:
+            if error.errno not in DISK:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            return _fail(str(RunError(f"{where}{error.strerror}; mend that and start the same command again")))
         except KeyboardInterrupt:
             return 130
 

@@ -92,7 +92,12 @@ def garble_meta(step):
     largest_file(step / "meta").write_text("{")
 
 
-@pytest.mark.parametrize("damage", [flip_a_bit, truncate, delete_data, empty, garble_meta])
+def change_the_config(step):
+    path = largest_file(step / "meta")
+    path.write_text(path.read_text().replace('"image_size": 256', '"image_size": 254'))
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, truncate, delete_data, empty, garble_meta, change_the_config])
 def test_damage_is_named_with_the_command_that_goes_on(workdir, damage):
     newest = workdir / checkpoint.FOLDER / "3"
     damage(newest)

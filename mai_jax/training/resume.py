@@ -64,4 +64,7 @@ def start(model: Model, config: Config, workdir: Path, mesh: Mesh) -> State:
     like = jax.eval_shape(lambda: state_lib.items(state_lib.fresh(model, config)))
     saved = {name: reader.read(name, item) for name, item in like.items()}
     log.info("going on from %s", reader.path)
-    return jax.device_put(state_lib.restored(saved, reader.step, config), everywhere)
+    state = state_lib.restored(saved, reader.step, config)
+    # jax.device_put takes arrays to the devices of all processes, but no keys.
+    key = jax.jit(lambda: state.key, out_shardings=everywhere)()
+    return jax.device_put(state.replace(key=None), everywhere).replace(key=key)

@@ -1,7 +1,5 @@
 """Runs of the real command: killed and started again they end as if nothing had happened; signals save first."""
 
-import json
-import os
 import random
 import signal
 import subprocess
@@ -11,33 +9,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cheap_compilation import environment
 from PIL import Image
+from real_runs import ROOT, TINY, compiled_once, last_step, logged
 
 from mai_jax import checkpoint
 
-ROOT = Path(__file__).parents[2]
 STEPS = 240
-TINY = [
-    "--config=configs/quickstart.py", "--config.image_size=32", "--config.data.shorter_side=40",
-    "--config.batch_size=2", "--config.generator.width=4", "--config.generator.squeeze=4",
-    "--config.discriminator.width=4", "--config.vgg16.width=4", "--config.train.steps=140",
-    "--config.finetune.steps=100", "--config.run.log_every=1", "--config.run.save_every=20",
-    "--config.run.pictures_every=100000", "--config.run.pictures=1",
+FLAGS = [
+    *TINY, "--config.batch_size=2", "--config.train.steps=140", "--config.finetune.steps=100",
+    "--config.run.save_every=20",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     """Starts `python train.py` on one device; all runs share one cache of compiled programs."""
-    cache = tmp_path_factory.mktemp("compiled")
-    env = os.environ | {
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+    env = compiled_once(environment(), tmp_path_factory.mktemp("compiled"))
 
     def start(workdir: Path, *flags: str) -> subprocess.Popen:
-        command = [sys.executable, "train.py", *TINY, f"--workdir={workdir}", *flags]
+        command = [sys.executable, "train.py", *FLAGS, f"--workdir={workdir}", *flags]
         return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     return start
@@ -50,21 +41,6 @@ def uninterrupted(start, tmp_path_factory) -> Path:
     output, _ = process.communicate(timeout=900)
     assert process.returncode == 0, output
     return workdir
-
-
-def logged(workdir: Path) -> list[dict]:
-    """All that was logged but the clock."""
-    path = workdir / "log.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [{k: v for k, v in line.items() if k != "wall_time" and not k.startswith("speed/")} for line in lines]
-
-
-def last_step(workdir: Path) -> int:
-    """The last step in the log, which may be read while it is written."""
-    try:
-        return max((line["step"] for line in logged(workdir)), default=0)
-    except ValueError:
-        return 0
 
 
 def wait_for_step(process: subprocess.Popen, workdir: Path, step: int) -> None:

@@ -1,6 +1,5 @@
 """The real command in several processes: they are one run, whoever is told to end, and whoever dies."""
 
-import json
 import os
 import signal
 import socket
@@ -10,20 +9,18 @@ import time
 from pathlib import Path
 
 import pytest
+from cheap_compilation import environment
+from real_runs import ROOT, TINY, compiled_once, free_port, logged
 
 from mai_jax import checkpoint
 from mai_jax.training import processes
 from mai_jax.training.lock import alone
 from mai_jax.types import InputError
 
-ROOT = Path(__file__).parents[2]
 DEVICES = 2
-TINY = [
-    "--config=configs/quickstart.py", "--config.image_size=32", "--config.data.shorter_side=40",
-    "--config.batch_size=4", "--config.generator.width=4", "--config.generator.squeeze=4",
-    "--config.discriminator.width=4", "--config.vgg16.width=4", "--config.train.steps=40", "--config.finetune.steps=0",
-    "--config.run.log_every=1", "--config.run.save_every=10", "--config.run.pictures_every=100000",
-    "--config.run.pictures=1",
+FLAGS = [
+    *TINY, "--config.batch_size=4", "--config.train.steps=40", "--config.finetune.steps=0",
+    "--config.run.save_every=10",
 ]  # fmt: skip
 
 
@@ -33,16 +30,9 @@ def start(tmp_path_factory):
     cache = tmp_path_factory.mktemp("compiled")
 
     def start(workdir: Path, count: int) -> list[subprocess.Popen]:
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            port = free.getsockname()[1]
-        each = DEVICES // count
-        env = os.environ | {
-            "XLA_FLAGS": f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={each}",
-            "JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }  # fmt: skip
-        joining = [f"--coordinator=localhost:{port}", f"--processes={count}"] if count > 1 else []
-        return [subprocess.Popen([sys.executable, "train.py", *TINY, f"--workdir={workdir}", *joining,
+        env = compiled_once(environment(devices=DEVICES // count), cache)
+        joining = [f"--coordinator=localhost:{free_port()}", f"--processes={count}"] if count > 1 else []
+        return [subprocess.Popen([sys.executable, "train.py", *FLAGS, f"--workdir={workdir}", *joining,
                                   *([f"--process={index}"] if joining else [])],
                                  cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
                 for index in range(count)]  # fmt: skip
@@ -53,12 +43,6 @@ def start(tmp_path_factory):
 def ends(started: list[subprocess.Popen]) -> list[tuple[int, str]]:
     outputs = [process.communicate(timeout=900)[0] for process in started]
     return [(process.returncode, output) for process, output in zip(started, outputs, strict=True)]
-
-
-def logged(workdir: Path) -> list[dict]:
-    path = workdir / "log.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [{k: v for k, v in line.items() if k != "wall_time" and not k.startswith("speed/")} for line in lines]
 
 
 def wait_for_lines(started: list[subprocess.Popen], workdir: Path, count: int) -> None:
@@ -77,7 +61,7 @@ def one(start, tmp_path_factory) -> Path:
     return workdir
 
 
-def test_two_processes_are_one_run_and_one_can_go_on_with_it(start, one, tmp_path):
+def test_two_processes_are_one_run_and_one_or_two_can_go_on_with_it(start, one, tmp_path):
     """SIGTERM to either ends both at the same step; the losses are those of one process, to the bit."""
     two = start(tmp_path, 2)
     wait_for_lines(two, tmp_path, 12)
@@ -89,8 +73,14 @@ def test_two_processes_are_one_run_and_one_can_go_on_with_it(start, one, tmp_pat
     assert "step" not in other_output.replace("going on", "").split("Gloo")[0], "only the first process speaks"
     assert logged(tmp_path) == logged(one)[:reached]
 
-    ((code, output),) = ends(start(tmp_path, 1))
-    assert code == 0 and f"going on from {tmp_path / 'checkpoints' / str(reached)}" in output, output
+    for count, lines in ((1, reached + 2), (2, 40)):
+        going = start(tmp_path, count)
+        wait_for_lines(going, tmp_path, lines)
+        going[0].send_signal(signal.SIGTERM)
+        (code, output), *_ = ends(going)
+        assert code == 0 and f"going on from {tmp_path / 'checkpoints' / str(reached)}" in output, output
+        reached = checkpoint.steps(tmp_path)[-1]
+    assert reached == 40
     assert checkpoint.Reader(tmp_path).meta == checkpoint.Reader(one).meta  # holds a checksum of every array
     assert logged(tmp_path) == logged(one)
 
