@@ -21,8 +21,9 @@ from mai_jax.training.roofline import CHIPS, Costs, Moved
 
 HERE = Path(__file__).parent
 STORE = HERE / "scaling.json"
-SMALLEST = {"v5e": "v5e:2x2"}
+SMALLEST = {"v5e": "v5e:2x2", "v5p": "v5p:2x2x1", "v6e": "v6e:2x2"}
 BATCH = {256: 16, 512: 4}  # images per chip: as many pixels at either size
+VARIED = "v5e"  # the chip for which the size and rematerialisation vary too: what they change, they change on all
 CHECKED = ("v5e:16x16", 256, False)  # compiled on 256 chips too, to see that a chip's program stays the same
 CHIP_COUNTS = (4, 16, 64, 256)
 
@@ -32,11 +33,11 @@ INTRODUCTION = """\
 Made by `python docs/scaling.py` without a TPU: the step of `configs/places2.py` (MAI, Tables 1-3, drawn holes, both
 players) in {dtype}, compiled for a described slice. `python -m mai_jax.training.aot` does the same for any config and
 topology, and finds the largest batch that fits. Compilers: {versions}.
+How far bytes differ between the chips, and how far between the compilers, has not been told apart.
 
 Times are rooflines, lower bounds: products over the peak of the matrix units, bytes between HBM and chip over its rate,
 bytes of the all-reduces over that of the links, each operand read once, everything overlapped. A loop's body counts as
-often as it runs. No time here was measured on a chip. v5p and v6e are missing: jaxlib 0.10.2 cannot read what libtpu
-0.0.52 makes of this step for them, though it can for the quickstart's.
+often as it runs. No time here was measured on a chip.
 """
 
 GROWTH = """\
@@ -55,10 +56,12 @@ pass; the other columns hide all of it.
 def main() -> None:
     jax.config.update("jax_platforms", "cpu")
     logging.getLogger("mai_jax.nn.vgg").setLevel(logging.ERROR)
-    wanted = [(topology, size, remat) for topology in SMALLEST.values() for size in BATCH for remat in (False, True)]
+    wanted = [(SMALLEST[VARIED], size, remat) for size in BATCH for remat in (False, True)]
+    wanted += [(topology, 256, False) for chip, topology in SMALLEST.items() if chip != VARIED]
     records = [record(*case) for case in (*wanted, CHECKED)]
     *shown, check = records
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "libtpu"))
+    compilers = [f"{chip} by libtpu {r['libtpu']}" for chip, r in {r["chip"]: r for r in shown}.items()]
+    versions = f"jax {importlib.metadata.version('jax')}; {', '.join(compilers)}"
     text = [INTRODUCTION.format(versions=versions, dtype=config(256, remat=False).dtype), bounds(shown)]
     text.append(growth([r for r in shown if r["size"] == 256 and not r["remat"]], check))
     (HERE / "scaling.md").write_text("\n".join(text))
@@ -79,7 +82,8 @@ def record(topology: str, size: int, remat: bool) -> dict:
         print(f"compiling {name}", flush=True)
         plan = aot.plan(config(size, remat=remat), aot.describe(topology), BATCH[size])
         found = None if plan is None else {"peak": plan.memory.peak, **plan.costs._asdict()}
-        store[name] = {"chip": topology.partition(":")[0], "size": size, "remat": remat, "found": found}
+        store[name] = {"chip": topology.partition(":")[0], "size": size, "remat": remat, "found": found,
+                       "libtpu": importlib.metadata.version("libtpu")}
         STORE.write_text(json.dumps(store, indent=1) + "\n")
     return store[name]
 

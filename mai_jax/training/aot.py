@@ -103,7 +103,8 @@ def plan(config: Config, topology: Topology, batch: int) -> Plan | None:
         text = compiled.as_text()
     except jax.errors.JaxRuntimeError as error:
         raise RunError(f"{topology.name}: jaxlib {jaxlib.__version__} cannot read the program that this libtpu made "
-                       f"({str(error).splitlines()[0]}); try other versions of both") from error
+                       f"({str(error).splitlines()[0]}); install the one that goes with it: "
+                       "pip install 'jax[tpu]'") from error
     found = compiled.memory_analysis()
     memory = Memory(found.argument_size_in_bytes, found.output_size_in_bytes - found.alias_size_in_bytes,
                     found.temp_size_in_bytes, found.peak_memory_in_bytes)
