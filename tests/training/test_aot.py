@@ -166,7 +166,7 @@ def test_a_program_that_cannot_be_read_back_is_one_line(monkeypatch):
 
     monkeypatch.setattr(type(program), "as_text", refuse)
     monkeypatch.setattr(aot, "compile_for", lambda config, devices, batch: program)
-    with pytest.raises(RunError, match=r"^v5p:2x2x1: jaxlib .*\(INTERNAL: RET_CHECK failure\); try .*$"):
+    with pytest.raises(RunError, match=r"^v5p:2x2x1: jaxlib .*\(INTERNAL: RET_CHECK failure\); install .*$"):
         aot.plan(Config(), aot.Topology("v5p:2x2x1", aot.CHIPS["v5p"], []), 1)
 
 
