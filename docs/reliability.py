@@ -1,12 +1,12 @@
 """Writes docs/reliability.md from what `make torture` counted.
 
-python docs/reliability.py --runs=runs/torture/runs.json --fuzz=runs/torture/fuzz.json
+python docs/reliability.py --runs runs/torture/runs.json --fuzz runs/torture/fuzz.json
 """
 
 import argparse
 import json
+import re
 import statistics
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ Counts = dict[str, Any]
 INTRODUCTION = """\
 # What a run survives
 
-Made by `python docs/reliability.py` from the records of two commands, which end with exit code 1 on any loss:
+Made by `python docs/reliability.py` from the records of these commands, which end with exit code 1 on any loss:
 
 ```
 {commands}
 ```
-
-Runs are of the real `python train.py` with a small network, {machine}; "identical" means: the CRC-32 of every array of
+"""
+ABOUT = """\
+Runs are of the real `python train.py` with a small network. {machine}. "Identical" means: the CRC-32 of every array of
 the last checkpoint, and every logged scalar, are those of a run that nobody disturbed.
 """
 DAMAGE = """\
@@ -41,25 +42,27 @@ MOMENTS = ("starting", "preparing its first step", "stepping", "saving")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True, help="what tests.torture.runs recorded")
+    parser.add_argument("--runs", type=Path, required=True, nargs="+",
+                        help="what tests.torture.runs recorded; of a part that is in several files, the last counts")
     parser.add_argument("--fuzz", type=Path, help="what tests.torture.fuzz recorded")
     parser.add_argument("--output", type=Path, default=HERE / "reliability.md")
     given = parser.parse_args()
-    runs = json.loads(given.runs.read_text())
+    runs = [json.loads(path.read_text()) for path in given.runs]
     fuzz = json.loads(given.fuzz.read_text()) if given.fuzz else None
     write_whole(given.output, page(runs, fuzz).encode())
 
 
-def page(runs: Counts, fuzz: Counts | None) -> str:
+def page(runs: list[Counts], fuzz: Counts | None) -> str:
     """The page. Parts that were not tried are left out."""
-    machine = runs["machine"]
+    parts = {name: counts for record in runs for name, counts in record["parts"].items()}
+    machine = runs[-1]["machine"]
     said = (f"{machine['cores']} cores ({machine['cpu']}), {machine['system']}, Python {machine['python']}, JAX "
             f"{machine['jax']}, Orbax {machine['orbax']}")
-    commands = "\n".join(record["command"] for record in (runs, fuzz) if record)
-    sections = [INTRODUCTION.format(commands=commands, machine=said), summary(runs["parts"], fuzz)]
+    commands = "\n".join(record["command"] for record in (*runs, fuzz) if record)
+    sections = [INTRODUCTION.format(commands=commands), wrapped(ABOUT.format(machine=said)), summary(parts, fuzz)]
     for name, section in {"kills": kills, "moves": moves, "damage": damage, "surroundings": surroundings}.items():
-        if name in runs["parts"]:
-            sections.append(section(runs["parts"][name]))
+        if name in parts:
+            sections.append(section(parts[name]))
     if fuzz:
         sections.append(fuzzed(fuzz))
     return "\n\n".join(section.strip() for section in sections) + "\n"
@@ -108,11 +111,11 @@ def _surroundings(surroundings: Counts) -> list[str]:
 
 
 def _memory(memory: Counts) -> list[str]:
-    if "mib" not in memory:
-        return ["memory", "1", "not measured here"]
     third = round(memory["steps"] / 3, -1)
-    return ["memory", "1", f"{memory['mib']:.0f} MiB at step {third:,.0f}, {memory['growth']:+.2%} at step "
-                           f"{memory['steps']:,}"]
+    grown = [f"{row['growth']:+.2%} from {row['mib']:.0f} MiB, saving every {every} steps"
+             for every, row in memory["saving_every"].items() if row]
+    return [f"resident memory, steps {third:,.0f} to {memory['steps']:,}", str(len(grown)),
+            "; ".join(grown) or "not measured here"]
 
 
 TOLD = {"kills": _kills, "terms": _terms, "moves": _moves, "damage": _damage, "surroundings": _surroundings,
@@ -121,10 +124,10 @@ TOLD = {"kills": _kills, "terms": _terms, "moves": _moves, "damage": _damage, "s
 
 def kills(counts: Counts) -> str:
     during = counts["during"]
-    shares = ", ".join(f"{during[moment]} {moment}" for moment in MOMENTS if moment in during)
+    shares = ", ".join(f"{moment} {during[moment]} times" for moment in MOMENTS if moment in during)
     return "## Kills\n\n" + wrapped(
-        f"The process was {shares}. After each kill every checkpoint in the folder was read whole. A run saves every "
-        "20 steps; what comes after the newest checkpoint is done again.")
+        f"What the process was doing: {shares}. After each kill every checkpoint in the folder was read whole. A run "
+        "saves every 20 steps; what comes after the newest checkpoint is done again.")
 
 
 def moves(counts: Counts) -> str:
@@ -164,13 +167,9 @@ def _runs(count: int) -> str:
 
 
 def _short(said: str) -> str:
-    """Without the folders of the trial."""
-    words = [("FOLDER" if "/" in word and any(c.isdigit() for c in word) else word) for word in _words(said)]
-    return " ".join(words).replace("|", "\\|")
-
-
-def _words(said: str) -> Iterator[str]:
-    yield from said.removeprefix("error: ").split()
+    """What is wrong, without the mend and the folders of the trial, whose names are numbers."""
+    first = said.removeprefix("error: ").partition("; ")[0]
+    return re.sub(r"\b\d{4,}(/[\w.-]+)*", "FOLDER", first).replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,16 @@
 code.
 """
 
+import contextlib
 import errno
 import functools
 import json
 import logging
+import os
 import shutil
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ class Writer:
         self.folder = (workdir / FOLDER).absolute()
         # Orbax would write root metadata and remove unfinished saves in threads that nothing waits for, and that end in
         # a traceback when the run does soon after.
+        _hush_late_reports()
         if jax.process_index() == 0:
             for unfinished in self.folder.glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished)
@@ -44,7 +48,8 @@ class Writer:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._manager.close()
+        with self._room():
+            self._manager.close()
 
     def save(self, step: int, items: dict[str, Any], meta: dict[str, Any]) -> None:
         """Starts to save `items` (pytrees of arrays) and `meta` (JSON). Raises RunError when the disk is full."""
@@ -56,20 +61,22 @@ class Writer:
         saves = {item: ocp.args.StandardSave(tree) for item, tree in items.items()}
         about = {**meta, "step": step, "arrays": arrays}
         saves["meta"] = ocp.args.JsonSave({**about, "checksum": _checksum(about)})
-        try:
+        with self._room():
             self._manager.save(step, args=ocp.args.Composite(**saves))
-        except OSError as error:
-            raise self._explain(error) from error
 
     def wait(self) -> None:
         """Returns once every checkpoint is whole on disk."""
-        try:
+        with self._room():
             self._manager.wait_until_finished()
-        except OSError as error:
-            raise self._explain(error) from error
 
-    def _explain(self, error: OSError) -> Exception:
-        return _disk_full(self.folder, str(error)) if error.errno == errno.ENOSPC else error
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:  # TensorStore raises the latter, at whatever call comes next
+            if os.strerror(errno.ENOSPC) not in str(error):
+                raise
+            raise _disk_full(self.folder, "while a checkpoint was being written") from error
 
 
 class Reader:
@@ -89,6 +96,7 @@ class Reader:
             raise InputError(f"{workdir}: has no checkpoint of step {step}; it has {', '.join(map(str, found))}")
         self.step = found[-1] if step is None else step
         self.path = (folder / str(self.step)).absolute()
+        _hush_late_reports()
         self.meta = self._read_meta()
         try:
             self.config: Config = config_lib.from_dict(self.meta["config"])
@@ -111,7 +119,6 @@ class Reader:
             target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
             tree = ocp.StandardCheckpointer().restore(self.path / item, target)
         except Exception as error:  # Orbax and TensorStore raise bare exceptions on damaged files
-            _hush_late_reports()
             raise self._damaged(f"{item} cannot be read") from error
         for name, now in _describe(tree).items():
             if now["crc32"] != saved[name]["crc32"]:
@@ -154,7 +161,7 @@ def _disk_full(folder: Path, what: str) -> RunError:
 
 @functools.cache
 def _hush_late_reports() -> None:
-    """After a failed read TensorStore's threads still report, to nobody: that would be shown as tracebacks."""
+    """After a failure TensorStore's threads still report, to nobody: that would be shown as tracebacks."""
     logging.getLogger("asyncio").addFilter(lambda record: "exception was never retrieved" not in record.getMessage())
     show = sys.unraisablehook
     sys.unraisablehook = lambda what: None if str(what.exc_value) == "Event loop is closed" else show(what)

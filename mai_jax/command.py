@@ -27,7 +27,7 @@ def run(main: Callable[[], int | None]) -> None:
     _speak_plainly()
 
     def guarded(argv: list[str]) -> int:
-        absl_logging.set_verbosity(absl_logging.ERROR)  # the libraries' own chatter
+        absl_logging.set_verbosity(absl_logging.FATAL)  # the libraries' own chatter: what goes wrong is raised too
         if argv[1:]:
             return _fail(f"unexpected argument {argv[1]!r}; every setting is a flag: --name=value")
         compilation_cache.enable()

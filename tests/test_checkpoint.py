@@ -1,7 +1,10 @@
 """Checkpoints come back bit for bit, or not at all: every damage is named, with the way on."""
 
 import collections
+import errno
+import os
 import shutil
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -138,3 +141,15 @@ def test_a_full_disk_stops_before_anything_is_written(workdir, monkeypatch):
     with checkpoint.Writer(workdir, keep=2) as writer, pytest.raises(RunError, match="no space left on disk"):
         writer.save(4, trees(4), {"config": config_lib.to_dict(Config())})
     assert checkpoint.steps(workdir) == [2, 3]
+
+
+@pytest.mark.parametrize("error", [
+    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    ValueError(f"RESOURCE_EXHAUSTED: Failed to write: {os.strerror(errno.ENOSPC)} [os_error_code='28']"),  # TensorStore
+])
+def test_a_disk_that_fills_while_a_checkpoint_is_written_is_named(tmp_path, monkeypatch, error):
+    writer = checkpoint.Writer(tmp_path, keep=2)
+    monkeypatch.setattr(writer._manager, "wait_until_finished", Mock(side_effect=error))
+    for end in (writer.wait, writer.__exit__):
+        with pytest.raises(RunError, match="no space left on disk: while a checkpoint was being written"):
+            end()

@@ -67,4 +67,5 @@ def start(model: Model, config: Config, workdir: Path, mesh: Mesh) -> State:
     state = state_lib.restored(saved, reader.step, config)
     # jax.device_put takes arrays to the devices of all processes, but no keys.
     key = jax.jit(lambda: state.key, out_shardings=everywhere)()
-    return jax.device_put(state.replace(key=None), everywhere).replace(key=key)
+    *rest, failed = jax.device_put((state.step, state.params, state.stats, state.opt, state.failed), everywhere)
+    return State(*rest, key, failed)

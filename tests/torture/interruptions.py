@@ -14,10 +14,11 @@ from typing import Any
 
 from mai_jax import checkpoint
 from tests.real_runs import last_step, logged
-from tests.torture.lives import Life, Scene, unreadable
+from tests.torture.lives import SAVE_EVERY, Life, Scene, unreadable
 
 Counts = dict[str, Any]
 FLAT = 0.01  # by how much the memory may grow between a third of the run and its end
+SELDOM = 500  # steps between two saves: each leaves some of Orbax's memory behind, which is told apart
 LONGER = 1.4  # the longest life before a kill, in starts
 MOVES = ((1, 1), (1, 8), (1, 4), (2, 2), (1, 1))  # processes and devices of each
 STAY = 40  # steps between two moves
@@ -26,28 +27,42 @@ ROUNDING = 1e-3  # how far a scalar may be from the uninterrupted run's in those
 
 
 def memory(scene: Scene) -> Iterator[Counts]:
-    """The uninterrupted run, whose resident memory is watched."""
-    total, workdir, samples = sum(scene.long), scene.fresh(), []
-    begin = time.monotonic()
-    with scene.life(workdir, scene.long) as life:
-        while life.going:
-            if (resident := life.resident) and (step := life.step):
-                samples.append((step, resident))
-            time.sleep(0.2)
-        code = life.end()
-    counts = {"steps": total, "seconds": round(time.monotonic() - begin), "exit": code, "losses": []}
-    if code != 0:
-        counts["losses"].append(f"the uninterrupted run ended with exit code {code}: {scene.plain(life.said)[-300:]}")
-    else:
-        scene.finished[scene.long] = workdir
-    early, late = ([size for step, size in samples if begin <= step <= begin + total / 10]
+    """Runs whose resident memory is watched: one that seldom saves, and the one that all others are compared with."""
+    counts = {"steps": sum(scene.long), "saving_every": {}, "losses": []}
+    for save_every in (SELDOM, SAVE_EVERY):
+        workdir = scene.fresh()
+        with scene.life(workdir, scene.long, f"--config.run.save_every={save_every}") as life:
+            sizes = _sizes(life)
+        if life.end() != 0:
+            counts["losses"].append(f"exit code {life.end()}: {scene.plain(life.said)[-300:]}")
+            continue
+        if save_every == SAVE_EVERY:
+            scene.finished[scene.long] = workdir
+        counts["saving_every"][str(save_every)] = grown = _growth(sizes, counts["steps"])
+        if save_every == SELDOM and grown and grown["growth"] > FLAT:
+            counts["losses"].append(f"memory grew by {grown['growth']:.1%}")
+        yield counts
+
+
+def _sizes(life: Life) -> list[tuple[int, int]]:
+    """Pairs of step and resident bytes, until its end."""
+    sizes = []
+    while life.going:
+        step, resident = life.step, life.resident
+        if step and resident:
+            sizes.append((step, resident))
+        time.sleep(0.2)
+    return sizes
+
+
+def _growth(sizes: list[tuple[int, int]], total: int) -> Counts:
+    """From the tenth of the run after its first third to its last tenth, by their medians. Empty if not measured."""
+    early, late = ([size for step, size in sizes if begin <= step <= begin + total / 10]
                    for begin in (total / 3, 0.9 * total))
-    if early and late:
-        first, last = statistics.median(early), statistics.median(late)
-        counts |= {"mib": round(first / 2**20, 1), "growth": last / first - 1, "samples": len(samples)}
-        if last / first - 1 > FLAT:
-            counts["losses"].append(f"memory grew by {last / first - 1:.1%}")
-    yield counts
+    if not early or not late:
+        return {}
+    first, last = statistics.median(early), statistics.median(late)
+    return {"mib": round(first / 2**20, 1), "growth": last / first - 1, "samples": len(sizes)}
 
 
 def kills(scene: Scene, count: int, seed: int) -> Iterator[Counts]:

@@ -72,7 +72,7 @@ def _parts(scene: Scene, given: argparse.Namespace) -> dict[str, Part]:
         return Whole(workdir, shapes(checkpoint.Reader(workdir).config))
 
     return {
-        "memory": Part(lambda: 1, lambda: interruptions.memory(scene)),
+        "memory": Part(lambda: 2, lambda: interruptions.memory(scene)),
         "damage": Part(lambda: len(cases(whole().step, given.flips)),
                        lambda: damages(whole(), scene.scratch, given.flips, given.seed)),
         "surroundings": Part(lambda: trial_count(scene, given.seed), lambda: surroundings(scene, given.seed)),

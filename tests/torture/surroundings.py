@@ -13,17 +13,18 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mai_jax import checkpoint
 from tests.torture.damage import Case
-from tests.torture.lives import SAVE_EVERY, Life, Scene, unreadable
+from tests.torture.lives import POLL, SAVE_EVERY, Life, Scene, unreadable
 
 Row = dict[str, Any]
 NEEDS_ROOT = {"outcome": "not tried here: needs root, to mount a small disk", "losses": []}
-DISK = 200  # MiB
+DISK = 100  # MiB
 DAY = 86400
 # `time.time` is a day back from one call on, and a month ahead from a later one. A step calls it some three times.
 CLOCK = f"""if True:
@@ -58,9 +59,10 @@ def _trials(scene: Scene, rng: random.Random, seed: int) -> dict[str, Callable[[
     trials: dict[str, Callable[[], Row]] = {
         case.kind: lambda case=case: _damaged(scene, case, seed) for case in cases
     }
-    trials["disk full from the start"] = lambda: _disk(scene, _fill(0))
+    trials["disk full at a start"] = lambda: _disk(scene, _fill(0))
     for left in (0, 4096, rng.randrange(1 << 16, 1 << 20)):
-        trials[f"disk fills in mid-run, {left:,} bytes left"] = lambda left=left: _disk(scene, _fill(left), going=True)
+        trials[f"disk fills in mid-run, {left:,} bytes left"] = lambda left=left: _disk(scene, _fill(left), "20")
+    trials["disk fills while a checkpoint is written"] = lambda: _disk(scene, _fill(0), "40.orbax-checkpoint-tmp")
     trials["disk read-only at a start"] = lambda: _disk(scene, _read_only)
     trials["clock a day back, then a month ahead"] = lambda: _clock(scene)
     trials["second run in the folder"] = lambda: _second(scene)
@@ -106,23 +108,25 @@ def _damaged(scene: Scene, case: Case, seed: int) -> Row:
     return row | {"losses": row["losses"] + unreadable(workdir) + _goes_on(scene, workdir)}
 
 
-def _disk(scene: Scene, spoil: Callable[[Path], Callable[[], None]], *, going: bool = False) -> Row:
-    """A run whose disk is spoilt after its first checkpoint, while it is going or before it is started again."""
+def _disk(scene: Scene, spoil: Callable[[Path], Callable[[], None]], when: str = "") -> Row:
+    """A run whose disk is spoilt as soon as it holds the folder `when`, or between two starts."""
     mounted = scene.fresh()
     with contextlib.ExitStack() as entered:
         if not _mounted(mounted, entered):
             return NEEDS_ROOT
         workdir = mounted / "run"
         with scene.life(workdir, scene.short) as life:
-            life.wait_for(step=SAVE_EVERY + 5)
-            if not going:
+            while life.going and not Path(workdir, checkpoint.FOLDER, when or "20").exists():
+                time.sleep(POLL)
+            if when:
+                mend = spoil(mounted)
+                row = _refused(scene, life, [f"{mounted.name}/run"])
+            else:
                 life.end(signal.SIGTERM)
-            mend = spoil(mounted)
-            if going:
-                row = _refused(scene, life, ["no space left"])
-        if not going:
+                mend = spoil(mounted)
+        if not when:
             with scene.life(workdir, scene.short) as life:
-                row = _refused(scene, life, ["no space left", "Read-only", "No space left"])
+                row = _refused(scene, life, [f"{mounted.name}/run"])
         kept = unreadable(workdir) + ([] if checkpoint.steps(workdir) else ["no checkpoint is left"])
         mend()
         return row | {"losses": row["losses"] + kept + _goes_on(scene, workdir)}

@@ -37,7 +37,7 @@ def written(workdir, steps, seed=0):
 
 def test_any_damage_to_any_file_is_named_or_changes_nothing(tmp_path):
     whole = Whole(written(tmp_path / "run", (1, 2)), LIKE)
-    *_, counts = damages(whole, tmp_path, flips=1, seed=0)
+    *_, counts = damages(whole, tmp_path, flips=4, seed=0)
     assert counts["losses"] == []
     kinds = counts["kinds"]
     assert sum(kind[outcome] for kind in kinds.values() for outcome in BROKEN) == 0
