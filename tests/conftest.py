@@ -4,7 +4,7 @@ import ctypes
 import os
 import shutil
 
-import cheap_compilation
+from tests import cheap_compilation
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.update(cheap_compilation.environment(devices=8))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cheap_compilation import environment
 from PIL import Image
+
+from tests.cheap_compilation import environment
 
 ROOT = Path(__file__).parents[1]
 QUICK = "--config=configs/quickstart.py"

@@ -87,6 +87,8 @@ def _build(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Failure:
     """Raises KeyError, TypeError, ValueError or InputError."""
     config, step = config_lib.from_dict(about["config"]), int(about["step"])
     config_lib.check(config)
+    if not 1 <= step <= config.total_steps:
+        raise ValueError(f"step {step} of {config.total_steps}")
     model, size = MODELS[config.method](config), config.image_size
     like = jax.eval_shape(lambda: state_lib.items(state_lib.fresh(model, config)))["params"]
     saved = jax.tree_util.tree_map_with_path(lambda path, _: arrays[jax.tree_util.keystr(path)], like)
@@ -98,4 +100,5 @@ def _build(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Failure:
             raise ValueError(f"{name} is {arrays[name].dtype}{list(arrays[name].shape)}")
     terms = {name: float(value) for name, value in about["terms"].items()}
     state = state_lib.restored({"params": saved, "opt": {}}, step - 1, config)
-    return Failure(config, step, terms, about["ids"], state, arrays["images"], arrays["known"].astype(np.float32))
+    ids, known = [str(name) for name in about["ids"]], arrays["known"].astype(np.float32)
+    return Failure(config, step, terms, ids, state, arrays["images"], known)

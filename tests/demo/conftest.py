@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cheap_compilation import environment
 
 from mai_jax import checkpoint
 from mai_jax import config as config_lib
 from mai_jax.models.mai import MAI
 from mai_jax.types import Batch
+from tests.cheap_compilation import environment
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120  # seconds that a slow machine may take for a step

@@ -10,9 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from cheap_compilation import environment
 from PIL import Image
-from untrained import untrained_run
 
 from mai_jax.config import Data
 from mai_jax.evaluation import fid, lpips, report, runner, subject
@@ -25,6 +23,8 @@ from mai_jax.evaluation.runner import Judge
 from mai_jax.inference import Inpainter
 from mai_jax.nn import inception, vgg16
 from mai_jax.types import InputError
+from tests.cheap_compilation import environment
+from tests.untrained import untrained_run
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = Judge(PROTOCOLS["default"])

@@ -3,12 +3,12 @@
 import jax
 import numpy as np
 import pytest
-from untrained import noise_photographs, untrained_run
 
 from mai_jax import config
 from mai_jax.evaluation import metrics, report, runner, subject, table4
 from mai_jax.evaluation.protocols import Protocol
 from mai_jax.evaluation.runner import Judge
+from tests.untrained import noise_photographs, untrained_run
 
 # Without SSIM, which takes seconds to compile.
 JUDGE = Judge(Protocol("PSNR and l1", {"psnr": metrics.psnr, "l1": metrics.l1}))

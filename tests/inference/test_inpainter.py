@@ -3,12 +3,12 @@
 import jax
 import numpy as np
 import pytest
-from untrained import untrained_run
 
 from mai_jax.inference import Inpainter
 from mai_jax.inference.windows import Window
 from mai_jax.types import InputError
 from mai_jax.visualize import to_uint8
+from tests.untrained import untrained_run
 
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from untrained import untrained_run
 
 from mai_jax.config import Config, Generator
 from mai_jax.inference import Inpainter
@@ -12,6 +11,7 @@ from mai_jax.inference.provenance import shares, sources, trace
 from mai_jax.inference.windows import BLOCK, Plan, Window
 from mai_jax.nn.attention import scores
 from mai_jax.types import InputError, Masked
+from tests.untrained import untrained_run
 
 RNG = np.random.default_rng(0)
 

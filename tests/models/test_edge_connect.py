@@ -22,7 +22,7 @@ from mai_jax.training.step import train_step
 from mai_jax.types import Batch
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle: install the extra `dev`")
-in_torch = pytest.importorskip("edge_connect_in_torch")
+in_torch = pytest.importorskip("tests.models.edge_connect_in_torch")
 
 SIZE, WIDTH = 48, 8
 TINY = Config(method="edge_connect", image_size=32, generator=Generator(width=WIDTH),

@@ -6,7 +6,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pic_in_torch
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,6 +20,7 @@ from mai_jax.models.convert.originals import Tensors
 from mai_jax.training import state as state_lib
 from mai_jax.training.step import train_step
 from mai_jax.types import Batch
+from tests.models import pic_in_torch
 
 TINY = Config(method="pic", image_size=64, batch_size=2, pic=Settings(width=4), train=Phase(steps=200))
 KEY = jax.random.key(7)

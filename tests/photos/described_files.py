@@ -4,8 +4,9 @@ import io
 import struct
 
 import numpy as np
-from photo_files import image, saved
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
+
+from tests.photos.photo_files import image, saved
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6" dc:title="Tree"/></x:xmpmeta>'

@@ -4,12 +4,12 @@ import io
 
 import numpy as np
 import pytest
-from described_files import VALUES, described, file_with_everything
-from photo_files import LOSSLESS, image, saved
 from PIL import Image, ImageCms
 
 from mai_jax import photos
 from mai_jax.types import InputError
+from tests.photos.described_files import VALUES, described, file_with_everything
+from tests.photos.photo_files import LOSSLESS, image, saved
 
 
 def written(encoded, format, **options):

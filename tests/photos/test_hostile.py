@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from described_files import exif
-from photo_files import LOSSLESS, chunk, image, jpeg_segment, png, saved
 from PIL import Image
 
 from mai_jax import photos
 from mai_jax.types import InputError
+from tests.photos.described_files import exif
+from tests.photos.photo_files import LOSSLESS, chunk, image, jpeg_segment, png, saved
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)

@@ -4,10 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from photo_files import image, saved
 from PIL import Image, JpegImagePlugin
 
 from mai_jax import photos
+from tests.photos.photo_files import image, saved
 
 
 def photograph(height=160, width=200):

@@ -8,11 +8,11 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from described_files import ICC, THUMBNAIL, VALUES, XMP, described, exif, file_with_everything
-from photo_files import chunk, image, jpeg_segment, png, saved
 from PIL import ExifTags, Image, ImageOps
 
 from mai_jax import photos
+from tests.photos.described_files import ICC, THUMBNAIL, VALUES, XMP, described, exif, file_with_everything
+from tests.photos.photo_files import chunk, image, jpeg_segment, png, saved
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "WEBP", "AVIF"])

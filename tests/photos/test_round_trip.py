@@ -5,10 +5,10 @@ import io
 import cv2
 import numpy as np
 import pytest
-from photo_files import LOSSLESS, png, saved
 from PIL import Image
 
 from mai_jax import photos
+from tests.photos.photo_files import LOSSLESS, png, saved
 
 SHAPES = [(1, 1), (1, 7), (9, 1), (5, 6), (33, 21), (140, 9)]
 

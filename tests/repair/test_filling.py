@@ -6,12 +6,12 @@ import logging
 import numpy as np
 import pytest
 from PIL import Image
-from untrained import untrained_run
 
 from mai_jax.inference import Inpainter
 from mai_jax.repair.filling import fill, grow
 from mai_jax.repair.jobs import Job
 from mai_jax.types import InputError
+from tests.untrained import untrained_run
 
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "I;16")
 FORMATS = {"RGB": ("png", "tiff", "bmp"), "P": ("png", "gif", "bmp")}

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cheap_compilation import environment
 from PIL import Image
-from untrained import untrained_run
+
+from tests.cheap_compilation import environment
+from tests.untrained import untrained_run
 
 ROOT = Path(__file__).parents[2]
 

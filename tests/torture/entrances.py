@@ -32,6 +32,7 @@ from mai_jax.nn import weights
 from mai_jax.photos import FORMAT_OF_SUFFIX, MAX_PIXELS
 from mai_jax.repair import filling
 from mai_jax.repair.jobs import Job
+from mai_jax.training import replay
 from mai_jax.types import InputError
 from tests.torture import seeds
 from tests.torture.mutation import Tree
@@ -209,6 +210,7 @@ ENTRANCES = {
     "holes of a benchmark": Entrance(seeds.manifests, _manifest, 8, SMALL),
     "checkpoints": Entrance(seeds.checkpoints, _checkpoint, 8, SMALL),
     "checkpoints of MAI": Entrance(seeds.trained, lambda folder: trained.read(folder), 1, 2 * SMALL),
+    "failed steps": Entrance(seeds.failed_steps, lambda folder: replay.read(_only(folder)), 4, SMALL),
     "state dicts of PyTorch": Entrance(seeds.state_dicts, lambda folder: torch_files.read(_only(folder)), 10, SMALL),
     "the public PConv": Entrance(seeds.public_pconv, _public_pconv, 1, 2 * SMALL),
     "weights of VGG and the like": Entrance(seeds.weights, _weights, 5, SMALL),

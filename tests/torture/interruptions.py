@@ -18,9 +18,9 @@ from tests.torture.lives import SAVE_EVERY, Life, Scene, unreadable
 
 Counts = dict[str, Any]
 FLAT = 0.01  # by how much the memory may grow between a third of the run and its end
-SELDOM = 500  # steps between two saves: each leaves some of Orbax's memory behind, which is told apart
+SELDOM = 500  # steps between two saves: each leaves some memory behind (docs/reliability.md), which is told apart
 LONGER = 1.4  # the longest life before a kill, in starts
-MOVES = ((1, 1), (1, 8), (1, 4), (2, 2), (1, 1))  # processes and devices of each
+MOVES = ((1, 1), (1, 8), (1, 4), (2, 2), (4, 1), (1, 1))  # processes and devices of each
 STAY = 40  # steps between two moves
 COMPARED = 20  # steps after a move
 ROUNDING = 1e-3  # how far a scalar may be from the uninterrupted run's in those steps, relative to it

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -21,15 +20,14 @@ from mai_jax.evaluation.holes import manifest, plain_png
 from mai_jax.models.convert import pconv
 from mai_jax.models.mai import MAI
 from mai_jax.models.pconv_public import PublicPConv
+from mai_jax.models.pconv_unet import PConv
+from mai_jax.training import failures
+from mai_jax.training import state as state_lib
 from mai_jax.types import Batch
+from tests.models.convert.torch_bytes import legacy, mapping, number, storage, tensor, zipped
+from tests.photos import described_files
+from tests.photos.photo_files import LOSSLESS, image, saved
 from tests.torture.mutation import Tree
-
-TESTS = Path(__file__).parents[1]
-sys.path += [str(TESTS / "photos"), str(TESTS / "models" / "convert")]
-
-import described_files  # noqa: E402
-from photo_files import LOSSLESS, image, saved  # noqa: E402
-from torch_bytes import legacy, mapping, number, storage, tensor, zipped  # noqa: E402
 
 SUFFIX = {"TIFF": "tif", "JPEG": "jpg", "JPEG2000": "jp2"}
 WEIGHTS = {"a.weight": (4, 3, 3, 3), "a.bias": (4,)}
@@ -143,6 +141,17 @@ def _checkpoint(config: Config, items: dict) -> Tree:
         with checkpoint.Writer(Path(scratch), keep=1) as writer:
             writer.save(7, items, {"config": config_lib.to_dict(config)})
         return tree_of(Path(scratch))
+
+
+def failed_steps() -> list[Tree]:
+    """What a failed step of a narrow PConv left."""
+    config = Config(method="pconv", image_size=32, batch_size=1)
+    config.generator.width, config.train.steps = 1, 9
+    params = jax.eval_shape(lambda: state_lib.items(state_lib.fresh(PConv(config), config)))["params"]
+    arrays = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in failures.named(params).items()}
+    arrays |= {"images": np.zeros((1, 32, 32, 3), np.uint8), "known": np.ones((1, 32, 32, 1), np.uint8)}
+    about = {"config": config_lib.to_dict(config), "step": 3, "ids": ["a.png"], "terms": {"generator/hole": "nan"}}
+    return [{"3.safetensors": safetensors.numpy.save(arrays, metadata={"mai_jax": json.dumps(about)})}]
 
 
 def state_dicts() -> list[Tree]:

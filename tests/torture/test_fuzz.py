@@ -1,7 +1,6 @@
 """The fuzzer's short form; and that it finds what it is there to find."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.cheap_compilation import environment
 from tests.torture import fuzz
 from tests.torture.mutation import PNG, mutated, with_true_checksums
 
 ROOT = Path(__file__).parents[2]
-PLAIN = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0", "PYTHONPATH": str(ROOT)}
+PLAIN = environment() | {"PYTHONPATH": str(ROOT)}
 # Not those that take a second and more for their first input.
 ENTRANCES = ("photographs to repair", "photographs to learn from", "masks", "folders to measure",
              "holes of a benchmark", "checkpoints", "state dicts of PyTorch", "weights of VGG and the like", "configs",

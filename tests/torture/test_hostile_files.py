@@ -115,7 +115,7 @@ def test_a_missing_palette_is_damage():
 
 
 def test_a_palette_without_colours_is_damage():
-    from photo_files import chunk, png
+    from tests.photos.photo_files import chunk, png
 
     without = png(np.zeros((4, 4, 1), np.uint8), "P", 8, chunk(b"PLTE", b""))
     assert "palette is empty" in refusal(photos.decode, without, "a.png")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cheap_compilation import environment
 from PIL import Image
-from real_runs import ROOT, TINY, compiled_once, last_step, logged
 
 from mai_jax import checkpoint
+from tests.cheap_compilation import environment
+from tests.real_runs import ROOT, TINY, compiled_once, last_step, logged
 
 STEPS = 240
 FLAGS = [

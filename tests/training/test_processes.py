@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from cheap_compilation import environment
-from real_runs import ROOT, TINY, compiled_once, free_port, logged
 
 from mai_jax import checkpoint
 from mai_jax.training import processes
 from mai_jax.training.lock import alone
 from mai_jax.types import InputError
+from tests.cheap_compilation import environment
+from tests.real_runs import ROOT, TINY, compiled_once, free_port, logged
 
 DEVICES = 2
 FLAGS = [

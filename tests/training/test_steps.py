@@ -1,9 +1,12 @@
 """A step whose numbers are not finite changes nothing, is kept for replay, and is found again there."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from mai_jax.config import Adam, Config, Phase, Run
 from mai_jax.data.holes import Hiding
@@ -160,3 +163,19 @@ def test_what_no_failed_step_left_is_refused(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match="not a file that a failed step left"):
         read(path)
+
+
+@pytest.mark.parametrize("step", ["0", "11", "-1"])
+def test_a_step_that_no_run_does_is_refused(step, tmp_path):
+    run(tmp_path, [True, False])
+    path = tmp_path / "failures" / "1.safetensors"
+    path.write_bytes(with_metadata(path.read_bytes(), lambda about: about | {"step": step}))
+    with pytest.raises(InputError, match=f"step {step} of 10"):
+        read(path)
+
+
+def with_metadata(content, change):
+    tensors = safetensors.numpy.load(content)
+    size = int.from_bytes(content[:8], "little")
+    about = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["mai_jax"])
+    return safetensors.numpy.save(tensors, metadata={"mai_jax": json.dumps(change(about))})

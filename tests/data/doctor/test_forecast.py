@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cheap_compilation import environment
 from PIL import Image
 
 from mai_jax import checkpoint
@@ -20,6 +19,7 @@ from mai_jax.data import holes, sources
 from mai_jax.data.doctor import examination, forecast
 from mai_jax.models import MODELS
 from mai_jax.training import state as state_lib
+from tests.cheap_compilation import environment
 
 ROOT = Path(__file__).parents[3]
 TINY = Config(

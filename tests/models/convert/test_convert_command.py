@@ -12,8 +12,8 @@ from mai_jax.inference import Inpainter, trained
 from mai_jax.models.convert.__main__ import main
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle: install the extra `dev`")
-edge_connect_in_torch, pic_in_torch, pconv_in_torch = map(
-    pytest.importorskip, ("edge_connect_in_torch", "pic_in_torch", "pconv_in_torch"))
+edge_connect_in_torch, pic_in_torch, pconv_in_torch = (
+    pytest.importorskip(f"tests.models.{name}_in_torch") for name in ("edge_connect", "pic", "pconv"))
 
 
 @pytest.fixture(scope="module")

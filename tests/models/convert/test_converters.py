@@ -15,8 +15,8 @@ from mai_jax.models.pconv_public import PublicPConv
 from mai_jax.types import Batch, InputError
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle: install the extra `dev`")
-edge_connect_in_torch, pic_in_torch, pconv_in_torch = map(
-    pytest.importorskip, ("edge_connect_in_torch", "pic_in_torch", "pconv_in_torch"))
+edge_connect_in_torch, pic_in_torch, pconv_in_torch = (
+    pytest.importorskip(f"tests.models.{name}_in_torch") for name in ("edge_connect", "pic", "pconv"))
 
 CONVERTERS = {"edge_connect": edge_connect, "pic": pic, "pconv": pconv}
 CONFIGS = {

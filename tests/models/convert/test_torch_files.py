@@ -5,10 +5,23 @@ import zipfile
 import numpy as np
 import pytest
 import safetensors.numpy
-from torch_bytes import NONE, call, group, legacy, mapping, name, number, numbers, storage, tensor, text, zipped
 
 from mai_jax.models.convert import torch_files, unpickle
 from mai_jax.types import InputError
+from tests.models.convert.torch_bytes import (
+    NONE,
+    call,
+    group,
+    legacy,
+    mapping,
+    name,
+    number,
+    numbers,
+    storage,
+    tensor,
+    text,
+    zipped,
+)
 
 FORMATS = pytest.mark.parametrize("form", [legacy, zipped])
 ARRAY = np.arange(12, dtype=np.float32)
