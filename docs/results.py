@@ -41,6 +41,7 @@ MADE = """\
 
 Made by `python docs/results.py` from the records of one comparison; no number here was typed.
 """
+NO_FEATURES = "The perceptual and the style term are left out: they need VGG networks with trained weights."
 RANDOM = ("The VGG networks of the losses have random weights, so the perceptual and style terms are not the paper's, "
           "and weigh little: what is compared is mostly the pixel terms.")
 MINUTES = "By the speeds that were logged, whatever else the machine did at the time. Table 5 compares speeds."
@@ -116,13 +117,19 @@ def scale(done: Finished, trained_on: int) -> str:
              f"{config.image_size} px with holes {holes}{budget}, in {about['dtype']} on {about['device']};",
              f"measured on {len(done.records):,} holes in {tested_on:,} other photographs.",
              f"This is not the paper's scale: {', '.join(apart)}." if apart else "Size and widths are the paper's.",
-             RANDOM if config.vgg16.weights == "random" else "The VGG networks of the losses are trained ones.",
+             judged_by(config),
              f"mai_jax {done.result['mai_jax']}."]  # fmt: skip
     return page.wrapped(" ".join(parts))
 
 
 def steps(config: Config) -> str:
     return " + ".join(f"{phase.steps:,}" for phase in config.phases.values() if phase.steps)
+
+
+def judged_by(config: Config) -> str:
+    if not (config.losses.perceptual or config.losses.style):
+        return NO_FEATURES
+    return RANDOM if config.vgg16.weights == "random" else "The VGG networks of the losses are trained ones."
 
 
 def budgets(done: Finished) -> str:

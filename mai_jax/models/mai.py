@@ -61,12 +61,10 @@ class MAI(UNetMethod):
     def _generator_loss(self, params: ByPlayer, stats: ByPlayer, batch: Batch) -> tuple[Float[Array, ""], Aux]:
         raw, new_stats = self.generate(params, stats, batch)
         image = complete(raw, batch)
-        predicted, truth = self.features(raw), self.features(batch.image)
         terms = {
             "hole": losses.hole_l1(raw, batch),
             "valid": losses.valid_l1(raw, batch),
-            "perceptual": losses.perceptual(predicted, truth),
-            "style": losses.style(predicted, truth),
+            **self.feature_terms([raw], batch.image),
             "adversarial": losses.adversarial_generator(self._judge(params, stats, raw)),
             "total_variation": losses.total_variation(image, batch),
         }

@@ -1,5 +1,6 @@
 """The U-Net of partial convolutions [20]: the paper's rival, its ablation base, and the trunk of MAI's generator."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -94,10 +95,22 @@ class UNetMethod:
         return vgg16.from_config(self.config.vgg16)
 
     def prepare(self) -> None:
-        _ = self.vgg16_params
+        if self.judges_features:
+            _ = self.vgg16_params
 
-    def features(self, images: Float[Array, "b h w 3"]) -> tuple[Array, ...]:
-        return self.vgg16.apply({"params": self.vgg16_params}, images)
+    @property
+    def judges_features(self) -> bool:
+        return bool(self.config.losses.perceptual or self.config.losses.style)
+
+    def feature_terms(
+        self, judged: Sequence[Float[Array, "b h w 3"]], truth: Float[Array, "b h w 3"]
+    ) -> dict[str, Float[Array, ""]]:
+        """Eq. 13-15, each summed over the images to be judged. None, and no VGG, where both terms weigh nothing."""
+        if not self.judges_features:
+            return {}
+        wanted, *found = (self.vgg16.apply({"params": self.vgg16_params}, x) for x in (truth, *judged))
+        return {term.__name__: sum(term(features, wanted) for features in found)
+                for term in (losses.perceptual, losses.style)}
 
     def generate(self, params: ByPlayer, stats: ByPlayer, batch: Batch) -> tuple[Float[Array, "b h w 3"], Any]:
         """The raw prediction in training, and the generator's running statistics after it."""
@@ -140,12 +153,10 @@ class PConv(UNetMethod):
         del player, outputs, key  # one player, who draws nothing
         raw, new_stats = self.generate(params, stats, batch)
         image = complete(raw, batch)
-        truth, *judged = (self.features(x) for x in (batch.image, raw, image))
         terms = {
             "hole": losses.hole_l1(raw, batch),
             "valid": losses.valid_l1(raw, batch),
-            "perceptual": sum(losses.perceptual(features, truth) for features in judged),
-            "style": sum(losses.style(features, truth) for features in judged),
+            **self.feature_terms([raw, image], batch.image),
             "total_variation": losses.total_variation(image, batch),
         }
         total = sum(getattr(self.config.losses, name) * term for name, term in terms.items())

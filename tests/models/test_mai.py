@@ -7,7 +7,8 @@ import pytest
 
 from mai_jax.config import VGG16, Config, Discriminator, Generator
 from mai_jax.models.mai import MAI
-from mai_jax.types import Batch
+from mai_jax.models.pconv_unet import PConv
+from mai_jax.types import Batch, InputError
 
 # Table 2: kernel, in channels, out channels, and Table 1's BN. Attention stages: their channels.
 CONVS = [
@@ -66,6 +67,23 @@ def test_attention_sits_at_an_eighth_and_a_quarter_at_every_depth(size):
 
     aux = jax.eval_shape(paint)
     assert [aux[f"attention_{i}"].x.shape[1] for i in (1, 2)] == [size // 8, size // 4]
+
+
+@pytest.mark.parametrize("method", [MAI, PConv])
+def test_where_no_term_of_features_weighs_anything_vgg_is_not_even_read(method):
+    config = small()
+    config.vgg16 = VGG16(weights="/nowhere/vgg16.safetensors")
+    with pytest.raises(InputError, match="nowhere"):
+        method(config).prepare()
+    config.losses.perceptual = config.losses.style = 0.0
+    model, batch = method(config), random_batch(0)
+    model.prepare()
+
+    def loss():
+        return model.loss("generator", *model.init(jax.random.key(0), batch), batch, {}, jax.random.key(0))[1].logs
+
+    terms = {"hole", "valid", "total_variation"} | ({"adversarial"} if method is MAI else set())
+    assert set(jax.eval_shape(loss)) == terms
 
 
 def test_what_the_hole_holds_changes_no_output_bit_and_no_gradient(model_and_state):
