@@ -92,10 +92,11 @@ class PixelwiseAttention(nn.Module):
         super().__init__()
         self.scale, self.window = config.attention_scale, config.attention_window
         self.squeeze_excite = SqueezeExcite(2 * channels, config.squeeze)
-        self.mix = nn.Conv2d(2 * channels, channels, 1)
+        self.added = nn.Conv2d(2 * channels, channels, 1)
 
     def forward(self, features: Masked) -> Tensor:
-        return self.mix(self.squeeze_excite(torch.cat([features.x, self.attend(features) / self.window**2], 1)))
+        both = torch.cat([features.x, self.attend(features) / self.window**2], 1)
+        return features.x + self.added(self.squeeze_excite(both)) / 10
 
     def attend(self, features: Masked) -> Tensor:
         """Values are zero outside of the background, so that the scores there need no zeroing."""

@@ -213,12 +213,12 @@ def test_blockwise_under_every_transformation(x64, blocks_of):
 
 @each
 def test_module_equals_the_equations(x64, implementation):
-    """Eq. 12: the features, then what was painted, through SE and a 1x1 convolution."""
+    """Eq. 12: the features, then what was painted, through SE and a 1x1 convolution, a tenth of it added."""
     x, known = draw((3, 4), channels=4)
     rng = np.random.default_rng(1)
     squeeze, excite, merge, bias = (rng.normal(size=shape) for shape in ((8, 2), (2, 8), (1, 1, 8, 4), (4,)))
     params = {"squeeze_excite": {"squeeze": {"kernel": squeeze}, "excite": {"kernel": excite}},
-              "mix": {"kernel": merge, "bias": bias}}
+              "added": {"kernel": merge, "bias": bias}}
     module = PixelwiseAttention(scale=5.0, window=3, implementation=implementation, squeeze=4)
 
     @jax.jit
@@ -227,7 +227,7 @@ def test_module_equals_the_equations(x64, implementation):
 
     u = np.concatenate([x, by_loops(x, known, 5.0, 3)[1] / 9], -1)
     weights = 1 / (1 + np.exp(-np.maximum(u.mean((1, 2)) @ squeeze, 0) @ excite))
-    expected = u * weights[:, None, None] @ merge[0, 0] + bias
+    expected = x + (u * weights[:, None, None] @ merge[0, 0] + bias) / 10
     np.testing.assert_allclose(apply(params, x), expected, rtol=1e-10, atol=1e-10)
     check_grads(apply, (params, x), 1, ["rev"])
 
