@@ -13,13 +13,15 @@ from ml_collections import config_flags
 
 from mai_jax import command
 from mai_jax.comparison import paper
-from mai_jax.comparison.entrants import TITLES
 from mai_jax.comparison.run import compare
+from mai_jax.models import TITLES
 from mai_jax.types import InputError
+from mai_jax.variants import VARIANTS
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, e.g. configs/quickstart.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where runs and tables go; runs/<config>_tables by default.")
-METHODS = flags.DEFINE_list("methods", list(TITLES), "Who is compared, in this order: names of mai_jax/variants.py.")
+PAPERS = [name for name in TITLES if name in VARIANTS]
+METHODS = flags.DEFINE_list("methods", PAPERS, "Who is compared, in this order: names of mai_jax/variants.py.")
 DOCS = Path(__file__).parent / "docs"
 
 

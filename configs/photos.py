@@ -3,9 +3,9 @@
 python tables.py --config=configs/photos.py --config.data.train=DIR --config.data.test=DIR \\
                  --methods=pconv,mai_no_attention,mai
 
-Two CPU cores, about a quarter of an hour for each method. The perceptual and the style term are left out: they need VGG-16's
-trained weights. Learning rate and phases were chosen on a split of the training photographs, at 64 px: two to one, as
-the paper's phases are. With a GPU leave this scale: configs/places2.py takes any folder.
+Two CPU cores, about a quarter of an hour for each method. The perceptual and the style term are left out: they need
+VGG-16's trained weights. Learning rate and phases were chosen on a split of the training photographs, at 64 px: two to
+one, as the paper's phases are. With a GPU leave this scale: configs/places2.py takes any folder.
 """
 
 from mai_jax.config import PIC, VGG16, Config, Data, Discriminator, Generator, Losses, Phase, Run

@@ -4,6 +4,7 @@ import pytest
 
 from mai_jax import config as config_lib
 from mai_jax.config import Config
+from mai_jax.models import MODELS, TITLES
 from mai_jax.types import InputError
 from mai_jax.variants import VARIANTS, variant
 
@@ -19,3 +20,7 @@ def test_a_variant_changes_what_it_names_and_nothing_else(name):
 def test_an_unknown_name_lists_the_known():
     with pytest.raises(InputError, match="mai_no_attention"):
         variant(Config(), "mia")
+
+
+def test_every_method_has_a_name_for_tables():
+    assert set(TITLES) == set(MODELS)

@@ -7,12 +7,10 @@ from typing import NamedTuple
 
 from mai_jax import config as config_lib
 from mai_jax.config import Config
-from mai_jax.models import MODELS
+from mai_jax.models import MODELS, TITLES
 from mai_jax.training import resume
 from mai_jax.types import InputError
 from mai_jax.variants import VARIANTS, variant
-
-TITLES = {"pic": "PIC", "pconv": "PConv", "edge_connect": "EdgeConnect", "mai": "MAI"}  # as the paper writes them
 
 
 class Entrant(NamedTuple):

@@ -14,6 +14,7 @@ from mai_jax.evaluation.holes import manifest as manifest_lib
 from mai_jax.evaluation.pairs import FolderPairs, Pairs, PhotographPairs
 from mai_jax.evaluation.runner import Paint
 from mai_jax.inference import Inpainter
+from mai_jax.models import TITLES
 
 
 class Subject(NamedTuple):
@@ -55,7 +56,7 @@ def checkpoint(
     edges = tuple(manifest.header.edges) if manifest else config.evaluation.edges
     stamp = {"step": inpainter.step, "photographs": repr(source), "image_size": config.image_size}
     dataset = Path(data or config.data.test or config.data.train).name
-    return Subject(config.method.upper(), dataset, PhotographPairs(source, config, manifest), inpainter.samples, edges,
+    return Subject(TITLES[config.method], dataset, PhotographPairs(source, config, manifest), inpainter.samples, edges,
                    config.evaluation.batch_size, _stamp(stamp, manifest), inpainter.draws)
 
 

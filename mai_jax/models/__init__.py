@@ -7,3 +7,5 @@ from mai_jax.models.pconv_unet import PConv
 from mai_jax.models.pic import PIC
 
 MODELS = {"mai": MAI, "pconv": PConv, "pconv_public": PublicPConv, "edge_connect": EdgeConnect, "pic": PIC}
+# As the paper writes them, in the order of its tables.
+TITLES = {"pic": "PIC", "pconv": "PConv", "edge_connect": "EdgeConnect", "mai": "MAI", "pconv_public": "PConv (public)"}
