@@ -139,9 +139,8 @@ def kills(counts: Counts) -> str:
 def moves(counts: Counts) -> str:
     rows = [["processes x devices of each", "at step", "difference of the next step", "of the next 20"]]
     rows += [[row["to"], str(row["at"]), f"{row['first']:.1e}", f"{row['most']:.1e}"] for row in counts["moves"]]
-    said = "The largest relative difference of any logged scalar from the run that stayed on one device."
-    if "end" in counts:
-        said += f" In the last 20 steps it is {counts['end']:.1e}."
+    said = ("The largest relative difference of any logged scalar from a copy that went on from the same checkpoint on "
+            "one device.")
     return f"## Moves\n\n{wrapped(said)}\n\n{aligned(rows)}"
 
 
