@@ -22,8 +22,8 @@ def get_config(name: str = "mai") -> Config:
         pic=PIC(width=8, samples=5),
         losses=Losses(style=0.1, adversarial=0.001),
         vgg16=VGG16(weights="random", width=16),
-        train=Phase(steps=1200, learning_rate=2e-3, schedule="cosine"),
-        finetune=Phase(steps=100, learning_rate=2e-4, schedule="cosine", freeze_encoder_norm=True),
+        train=Phase(steps=860, learning_rate=3e-3),
+        finetune=Phase(steps=440, learning_rate=7.5e-4, schedule="cosine", freeze_encoder_norm=True),
         run=Run(log_every=50, save_every=200, pictures_every=400, pictures=3),
     )
     return variant(config, name)
