@@ -1,6 +1,6 @@
 """Writes docs/reliability.md from what `make torture` counted.
 
-python docs/reliability.py --runs runs/torture/runs.json --fuzz runs/torture/fuzz.json
+python docs/reliability.py --runs runs/torture_runs.json --fuzz runs/torture_fuzz.json
 """
 
 import argparse

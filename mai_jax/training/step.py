@@ -43,6 +43,18 @@ def train_step(
     If a loss term or a gradient is not finite, the state stays what it was, `failed` set, and "finite" in the scalars
     is 0. Of a state that has failed nothing moves, whatever the batch.
     """
+    new, logs = moved(model, optimisers, sample_holes, state, images, holes)
+    finite = jnp.isfinite(jnp.stack(list(logs.values()))).all()
+    applied = finite & ~state.failed
+    new = jax.tree.map(lambda before, after: jnp.where(applied, after, before), state, new)
+    return new.replace(failed=~applied), logs | {"finite": finite.astype(float)}
+
+
+def moved(
+    model: Model, optimisers: dict[str, optax.GradientTransformation], sample_holes: HoleSampler,
+    state: State, images: UInt8[Array, "b h w 3"], holes: Any,
+) -> tuple[State, Logs]:  # fmt: skip
+    """`train_step` whatever comes out of it, finite or not."""
     hole_key, *player_keys = keys(model, state)
     image = images.astype(float) / 255  # float64 where that is enabled
     batch = Batch(image, sample_holes(holes, hole_key, len(images)).astype(image.dtype))
@@ -55,10 +67,7 @@ def train_step(
         new.params[player] = optax.apply_updates(state.params[player], updates)
         new.stats[player] = verdict.stats
         logs |= verdict.logs
-    finite = jnp.isfinite(jnp.stack(list(logs.values()))).all()
-    applied = finite & ~state.failed
-    new = jax.tree.map(lambda before, after: jnp.where(applied, after, before), state, new)
-    return new.replace(failed=~applied), logs | {"finite": finite.astype(float)}
+    return new, logs
 
 
 def keys(model: Model, state: State) -> Array:
