@@ -1,40 +1,47 @@
-# The two commands of a newcomer. Python 3.11 or newer is all they need.
+# Python 3.11 or newer is the only prerequisite. CONSTRAINTS= (empty) installs the newest versions allowed.
 PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+PINS := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 BIN := .venv/bin
 
-.PHONY: quickstart tables test torture audit install pictures
+.PHONY: quickstart tables test lint torture audit install pictures
 
+# Train a small model on CPU and evaluate it: runs/quickstart/
 quickstart: .venv/installed
 	$(BIN)/python train.py --config=configs/quickstart.py
 	$(BIN)/python evaluate.py --workdir=runs/quickstart
 
-# Every method of the paper, trained and compared at the quickstart's scale: runs/tables/tables.md.
+# Train and compare all methods of the paper at the quickstart's scale: runs/tables/tables.md
 tables: .venv/installed
 	$(BIN)/python tables.py --config=configs/quickstart.py --workdir=runs/tables
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Kills, damage and hostile files; minutes. docs/reliability.md says what came of it.
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# Kill, damage and fuzz real runs, for some minutes; docs/reliability.md reports the results.
 torture: .venv/installed-dev
 	$(BIN)/python -m tests.torture.runs --record=runs/torture_runs.json
 	$(BIN)/python -m tests.torture.fuzz --inputs=10000 --record=runs/torture_fuzz.json
 
-# Known vulnerabilities of what constraints.txt pins; needs a network.
+# List known vulnerabilities of the versions in constraints.txt; needs a network.
 audit: .venv/installed-dev
-	$(BIN)/python docs/vulnerabilities.py
+	$(BIN)/python -m tools.vulnerabilities
 
 install: .venv/installed
 
-# The pictures of the README, from the quickstart's checkpoint.
+# Make the pictures of the README from the quickstart's checkpoint.
 pictures: quickstart .venv/installed-dev
-	$(BIN)/python docs/pictures.py runs/quickstart
+	$(BIN)/python -m tools.pictures runs/quickstart
 
-.venv/installed: requirements.txt constraints.txt
+.venv/installed: requirements.txt $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt $(PINS)
 	touch $@
 
 .venv/installed-dev: .venv/installed pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' $(PINS)
 	touch $@

@@ -1,26 +1,11 @@
-"""A web page on which people repair their photographs.
+"""Serve a web page on which photographs are repaired; `python demo.py --help`. The same as `mai demo`.
 
 python demo.py --checkpoint=runs/places2
 """
 
-from absl import flags
+import sys
 
-from mai_jax import command
-from mai_jax.demo import server
-from mai_jax.inference import Inpainter
-from mai_jax.types import InputError
-
-CHECKPOINT = flags.DEFINE_string("checkpoint", None, "The folder that training wrote.")
-STEP = flags.DEFINE_integer("step", None, "The checkpoint's step; the newest by default.")
-HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to listen on; 0.0.0.0 lets other machines in.")
-PORT = flags.DEFINE_integer("port", 7860, "The port to listen on.")
-
-
-def main() -> None:
-    if CHECKPOINT.value is None:
-        raise InputError("give --checkpoint=DIR, the folder that training wrote")
-    server.serve(Inpainter.from_checkpoint(CHECKPOINT.value, STEP.value), HOST.value, PORT.value)
-
+from mai_jax.cli.main import main
 
 if __name__ == "__main__":
-    command.run(main)
+    sys.exit(main(["demo", *sys.argv[1:]]))

@@ -1,9 +1,11 @@
-"""Fills holes in photographs; see mai_jax/repair/command.py.
+"""Fill the holes of photographs; `python inpaint.py --help` lists the flags. The same as `mai inpaint`.
 
 python inpaint.py --checkpoint=runs/places2 --image=photo.jpg --mask=mask.png --output=filled.jpg
 """
 
-from mai_jax.repair import command
+import sys
+
+from mai_jax.cli.main import main
 
 if __name__ == "__main__":
-    command.run()
+    sys.exit(main(["inpaint", *sys.argv[1:]]))

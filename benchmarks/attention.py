@@ -2,9 +2,9 @@
 
 python -m benchmarks.attention
 
-The maps are those of the two stages at 256 px, batch 1, float32. All programs are timed in one process, in turn; the
-ratios of the medians are what to quote: of the wall clock, and of CPU time, which other work on the machine disturbs
-less. The dense form is not run at 256x256, only compiled, because of what it needs.
+The maps are those of the two stages at 256 px, batch 1, float32. All programs are timed alternately in one process.
+Quote the ratios of the medians: of wall clock time, and of CPU time, which depends less on other work on the machine.
+At 256x256 the dense form is only compiled, because it needs too much memory.
 """
 
 import statistics
@@ -16,30 +16,30 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import records
+from mai_jax.batch import Masked
 from mai_jax.nn.attention import attend
-from mai_jax.types import Masked
 
 SHAPES, LARGE, ROUNDS = [(64, 64, 128), (32, 32, 256)], (256, 256, 128), 11
 MIB = 2**20
 
 
 def features(shape: tuple[int, int, int]) -> Masked:
-    """Noise of which 70 % is background."""
+    """Return noise, and `valid` with 70 % background."""
     h, w, c = shape
     rng = np.random.default_rng(0)
-    x, known = rng.normal(size=(1, h, w, c)), rng.random((1, h, w, 1)) < 0.7
-    return Masked(jnp.asarray(x, jnp.float32), jnp.asarray(known, jnp.float32))
+    x, valid = rng.normal(size=(1, h, w, c)), rng.random((1, h, w, 1)) < 0.7
+    return Masked(jnp.asarray(x, jnp.float32), jnp.asarray(valid, jnp.float32))
 
 
 def programs(example: Masked) -> dict[str, dict[str, Callable]]:
-    """Compiled: by what they compute, then by implementation."""
+    """Return the compiled programs: by what they compute, then by implementation."""
 
     def forward(implementation: str) -> Callable:
         return lambda f: attend(f, implementation=implementation)
 
     def with_gradient(implementation: str) -> Callable:
-        paint = forward(implementation)
-        return jax.grad(lambda f: jnp.sum(paint(f) ** 2))
+        predict = forward(implementation)
+        return jax.grad(lambda f: jnp.sum(predict(f) ** 2))
 
     return {
         kind.__name__: {name: jax.jit(kind(name)).lower(example).compile() for name in ("dense", "blockwise")}
@@ -52,10 +52,10 @@ def memory(compiled: Callable) -> float:
 
 
 def seconds(compiled: dict[str, Callable], example: Masked) -> dict[str, dict[str, float]]:
-    """Medians of wall clock and CPU time per implementation.
+    """Return the medians of wall clock and CPU time per implementation.
 
-    Every timed call follows an untimed one of the same program, because a call may overlap with the release of the
-    memory of the call before it.
+    Every timed call follows an untimed one of the same program, because the memory of the previous call may still be
+    being released.
     """
     clocks = {"wall": time.perf_counter, "cpu": time.process_time}
     times = {clock: {name: [] for name in compiled} for clock in clocks}
@@ -72,19 +72,19 @@ def seconds(compiled: dict[str, Callable], example: Masked) -> dict[str, dict[st
 def compare(shape: tuple[int, int, int]) -> dict[str, dict[str, float]]:
     example, figures = features(shape), {}
     for kind, compiled in programs(example).items():
-        taken, mib = seconds(compiled, example), {name: memory(program) for name, program in compiled.items()}
+        medians, mib = seconds(compiled, example), {name: memory(program) for name, program in compiled.items()}
         figures[kind] = {
-            **{f"{name}_ms": round(1e3 * t, 1) for name, t in taken["wall"].items()},
+            **{f"{name}_ms": round(1e3 * t, 1) for name, t in medians["wall"].items()},
             **{f"{name}_MiB": round(m, 1) for name, m in mib.items()},
-            "speedup": round(taken["wall"]["dense"] / taken["wall"]["blockwise"], 2),
-            "cpu_speedup": round(taken["cpu"]["dense"] / taken["cpu"]["blockwise"], 2),
+            "speedup": round(medians["wall"]["dense"] / medians["wall"]["blockwise"], 2),
+            "cpu_speedup": round(medians["cpu"]["dense"] / medians["cpu"]["blockwise"], 2),
             "memory_ratio": round(mib["blockwise"] / mib["dense"], 3),
         }
     return figures
 
 
 def large() -> dict[str, dict[str, float]]:
-    """The blockwise form runs once at 256x256, forward; every program tells its memory."""
+    """Return the memory of every program at 256x256, and the time of one run of the blockwise forward pass."""
     example, figures = features(LARGE), {}
     for kind, compiled in programs(example).items():
         figures[kind] = {f"{name}_MiB": round(memory(program)) for name, program in compiled.items()}

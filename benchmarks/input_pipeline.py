@@ -1,12 +1,13 @@
-"""Photographs per second that the input pipeline yields, against a bare loop of decode, resize and crop.
+"""Photographs per second of the input pipeline, against a bare loop of decoding, resizing and cropping.
 
 python -m benchmarks.input_pipeline --photos=DIR
 
-Both prepare the same photographs for configs/places2.py (shorter side 350, random crop of 256), in one process, in
-turn, on as many threads; the ratio of the medians is what to quote.
+Both prepare the same photographs as for configs/places2.py (shorter side 350, random crop of 256), alternately in one
+process, with the same number of threads. Quote the ratio of the medians.
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,13 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from absl import flags
 
 from benchmarks import records
-from mai_jax import command
+from mai_jax.cli import app
+from mai_jax.cli.arguments import Parser
 from mai_jax.config import Config, Data, Run
 from mai_jax.data import images, pipeline, sources
 
-PHOTOS = flags.DEFINE_string("photos", None, "A folder of photographs.", required=True)
 BATCH, BATCHES, ROUNDS = 8, 40, 5
 
 
@@ -40,11 +40,11 @@ def bare(config: Config, threads: int) -> Callable[[], None]:
     return run
 
 
-def piped(config: Config) -> Callable[[], None]:
+def pipelined(config: Config) -> Callable[[], None]:
     source = sources.open_source(config.data, "train")
 
     def run() -> None:
-        # At another place of the stream each time.
+        # Start at another position of the stream in each round.
         with closing(pipeline.train_batches(source, config, start=int(time.time()) % 10_000)) as batches:
             for _ in range(BATCHES):
                 next(batches)
@@ -53,16 +53,18 @@ def piped(config: Config) -> Callable[[], None]:
 
 
 def main() -> None:
-    figures = {}
+    parser = Parser(prog="python -m benchmarks.input_pipeline", description=__doc__)
+    parser.add_argument("--photos", metavar="DIR", required=True, help="folder of photographs")
+    photos, figures = parser.parse().photos, {}
     for threads in (1, 2):
-        config = Config(batch_size=BATCH, data=Data(train=PHOTOS.value, test=PHOTOS.value),
+        config = Config(batch_size=BATCH, data=Data(train=photos, test=photos),
                         run=Run(read_threads=threads))
-        ways = {"bare": bare(config, threads), "pipeline": piped(config)}
-        seconds = {name: [] for name in ways}
+        programs = {"bare": bare(config, threads), "pipeline": pipelined(config)}
+        seconds = {name: [] for name in programs}
         for _ in range(ROUNDS):
-            for name, way in ways.items():
+            for name, program in programs.items():
                 begin = time.perf_counter()
-                way()
+                program()
                 seconds[name].append(time.perf_counter() - begin)
         rate = {name: BATCH * BATCHES / statistics.median(times) for name, times in seconds.items()}
         share = rate["pipeline"] / rate["bare"]
@@ -73,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    sys.exit(app.run(main))

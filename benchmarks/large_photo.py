@@ -1,27 +1,31 @@
-"""Seconds and memory to fill a hole of 300 x 300 in a photograph of 12 megapixels.
+"""Seconds and memory to fill a hole of 300 x 300 pixels in a photograph of 12 megapixels.
 
 python -m benchmarks.large_photo --checkpoint=DIR
 
-The photograph is made up; the first call, which compiles, is told apart. Memory is the process's highest.
+The photograph is noise. The first call, which compiles, is reported separately. Memory is the process's peak.
 """
 
 import resource
 import statistics
+import sys
 import time
 
 import numpy as np
-from absl import flags
 
 from benchmarks import records
-from mai_jax import command
+from mai_jax.cli import app
+from mai_jax.cli.arguments import Parser
 from mai_jax.inference import Inpainter
 
-CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A training folder.", required=True)
 CALLS = 7
 
 
 def main() -> None:
-    inpainter = Inpainter.from_checkpoint(CHECKPOINT.value)
+    parser = Parser(prog="python -m benchmarks.large_photo", description=__doc__)
+    parser.add_argument("--checkpoint", metavar="DIR", required=True, help="folder that training wrote")
+    given = parser.parse()
+    app.enable_compilation_cache()
+    inpainter = Inpainter.from_checkpoint(given.checkpoint)
     image = np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8)
     hole = np.zeros((3000, 4000), bool)
     hole[1300:1600, 2100:2400] = True
@@ -40,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    sys.exit(app.run(main))

@@ -1,4 +1,4 @@
-"""What a benchmark measured, one line of JSON per run: `records.append("attention", {...})`."""
+"""Results of benchmarks, one line of JSON per run: `records.append("attention", {...})`."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def append(name: str, figures: dict[str, Any]) -> None:
-    """Adds {device, jax, commit, figures} to results/<name>.jsonl. `figures` are JSON values that name their unit."""
+    """Append {device, jax, commit, figures} to results/<name>.jsonl; the keys of `figures` include the units."""
     devices = jax.devices()
     record = {
         "device": f"{len(devices)} x {devices[0].device_kind}",
@@ -25,6 +25,6 @@ def append(name: str, figures: dict[str, Any]) -> None:
 
 
 def _commit() -> str:
-    """The commit that was measured, "-dirty" if files differ from it."""
+    """Return the current commit, with "-dirty" if files differ from it."""
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
     return subprocess.run(describe, cwd=RESULTS.parent, check=True, capture_output=True, text=True).stdout.strip()

@@ -1,8 +1,7 @@
-"""MAI in PyTorch: the same network, losses and training step as ours. Oracle of the tests, rival of the benchmarks.
+"""MAI in PyTorch: the networks of `mai_jax.models.mai`. Reference of the tests, baseline of the benchmarks.
 
-Written as one would for speed: channels last, fused optimiser, no gradient that nobody asks for, no multiplication by
-zero that is already there. The names are those of `mai_jax`, so that `torch_weights` can carry parameters over.
-Images are [b, 3, h, w] in [0, 1]; `known` is [b, 1, h, w], 1 = pixel given.
+Written for speed: channels last, fused optimizer, no gradients that are not used. The names are those of `mai_jax`, so
+that `torch_weights` can copy parameters. Images are [b, 3, h, w] in [0, 1]; `valid` is [b, 1, h, w], 1 = pixel given.
 """
 
 from typing import NamedTuple
@@ -22,11 +21,11 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 class Masked(NamedTuple):
     x: Tensor
-    known: Tensor
+    valid: Tensor
 
 
 class PartialConv(nn.Module):
-    """Eq. 1-5, with a one-channel `known` per input that counts as many channels as it speaks for."""
+    """Eq. 1-5, with a one-channel `valid` per input, weighted by the number of the input's channels."""
 
     def __init__(self, channels: int, features: int, kernel: int = 3, stride: int = 1, *, bias: bool = True) -> None:
         super().__init__()
@@ -35,20 +34,20 @@ class PartialConv(nn.Module):
         self.window = {"stride": stride, "padding": kernel // 2}
 
     def forward(self, *inputs: Masked) -> Masked:
-        x = torch.cat([masked.x * masked.known.to(masked.x.dtype) for masked in inputs], 1)
-        known = sum(masked.known * masked.x.shape[1] for masked in inputs)
-        coverage = F.avg_pool2d(known, self.weight.shape[2], **self.window, divisor_override=1)
-        seen = coverage > 0
-        ratio = torch.where(seen, self.weight[0].numel() / coverage, 0)
+        x = torch.cat([masked.x * masked.valid.to(masked.x.dtype) for masked in inputs], 1)
+        valid = sum(masked.valid * masked.x.shape[1] for masked in inputs)
+        coverage = F.avg_pool2d(valid, self.weight.shape[2], **self.window, divisor_override=1)
+        covered = coverage > 0
+        ratio = torch.where(covered, self.weight[0].numel() / coverage, 0)
         out = F.conv2d(x, self.weight, **self.window)
         out = out * ratio.to(out.dtype)
         if self.bias is not None:
-            out = torch.where(seen, out + self.bias.to(out.dtype)[:, None, None], 0)
-        return Masked(out, seen.to(known.dtype))
+            out = torch.where(covered, out + self.bias.to(out.dtype)[:, None, None], 0)
+        return Masked(out, covered.to(valid.dtype))
 
 
 class Norm(nn.BatchNorm2d):
-    """Batch normalisation whose running variance is the biased one, as flax keeps it. Its momentum is flax's 0.9."""
+    """Batch normalization with flax's running statistics: the biased variance, and momentum 0.9."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -62,7 +61,7 @@ class Norm(nn.BatchNorm2d):
 
 
 class Propagation(torch.autograd.Function):
-    """Eq. 8 over scores [b, h, w, h, w]. It is its own adjoint, for the window is symmetric."""
+    """Eq. 8 for scores [b, h, w, h, w]. It is its own adjoint, because the window is symmetric."""
 
     @staticmethod
     def forward(ctx: object, s: Tensor, window: int) -> Tensor:
@@ -75,12 +74,12 @@ class Propagation(torch.autograd.Function):
 
 
 def _propagate(s: Tensor, window: int) -> Tensor:
-    for asking, answering in ((1, 3), (2, 4)):
-        size, out = s.shape[asking], s.clone()
+    for query_axis, key_axis in ((1, 3), (2, 4)):
+        size, out = s.shape[query_axis], s.clone()
         for i in range(1, min(window // 2, size - 1) + 1):
-            for to, come in ((i, 0), (0, i)):
-                moved = s.narrow(asking, come, size - i).narrow(answering, come, size - i)
-                out.narrow(asking, to, size - i).narrow(answering, to, size - i).add_(moved)
+            for target, source in ((i, 0), (0, i)):
+                shifted = s.narrow(query_axis, source, size - i).narrow(key_axis, source, size - i)
+                out.narrow(query_axis, target, size - i).narrow(key_axis, target, size - i).add_(shifted)
         s = out
     return s
 
@@ -91,7 +90,7 @@ class PixelwiseAttention(nn.Module):
     def __init__(self, channels: int, config: config_lib.Generator) -> None:
         super().__init__()
         self.scale, self.window = config.attention_scale, config.attention_window
-        self.squeeze_excite = SqueezeExcite(2 * channels, config.squeeze)
+        self.squeeze_excite = SqueezeExcite(2 * channels, config.se_reduction)
         self.added = nn.Conv2d(2 * channels, channels, 1)
 
     def forward(self, features: Masked) -> Tensor:
@@ -99,19 +98,19 @@ class PixelwiseAttention(nn.Module):
         return features.x + self.added(self.squeeze_excite(both)) / 10
 
     def attend(self, features: Masked) -> Tensor:
-        """Values are zero outside of the background, so that the scores there need no zeroing."""
+        """Return phi_att. Values are zero outside of the background, so the scores there need not be."""
         b, c, h, w = features.x.shape
         x = features.x.permute(0, 2, 3, 1).reshape(b, h * w, c)
-        background = features.known.reshape(b, h * w, 1) > 0
+        background = features.valid.reshape(b, h * w, 1) > 0
         squared = x.float().square().sum(2, keepdim=True) if x.dtype != torch.float64 else x.square().sum(2, True)
-        directed = squared > 1e-12
-        unit = torch.where(directed, x * torch.where(directed, squared, 1).rsqrt().to(x.dtype), 0)
-        hidden = torch.where(background, 0, -1e30).to(unit.dtype).transpose(1, 2)
-        similarity = torch.baddbmm(hidden, unit, unit.transpose(1, 2), alpha=self.scale)  # Eq. 6
+        nonzero = squared > 1e-12
+        unit = torch.where(nonzero, x * torch.where(nonzero, squared, 1).rsqrt().to(x.dtype), 0)
+        mask = torch.where(background, 0, -1e30).to(unit.dtype).transpose(1, 2)
+        similarity = torch.baddbmm(mask, unit, unit.transpose(1, 2), alpha=self.scale)  # Eq. 6
         scores = F.softmax(similarity, 2).reshape(b, h, w, h, w)  # Eq. 7
         propagated = Propagation.apply(scores, self.window).reshape(b, h * w, h * w)  # Eq. 8
-        painted = propagated.to(x.dtype) @ torch.where(background, x, 0)
-        return painted.reshape(b, h, w, c).permute(0, 3, 1, 2)
+        out = propagated.to(x.dtype) @ torch.where(background, x, 0)
+        return out.reshape(b, h, w, c).permute(0, 3, 1, 2)
 
 
 class SqueezeExcite(nn.Module):
@@ -146,19 +145,19 @@ class Generator(nn.Module):
             if i in ATTENTION:
                 setattr(self, ATTENTION[i], PixelwiseAttention(features, config))
 
-    def forward(self, image: Tensor, known: Tensor) -> Tensor:
-        skips = [Masked(image, known)]
+    def forward(self, image: Tensor, valid: Tensor) -> Tensor:
+        skips = [Masked(image, valid)]
         for i in range(1, self.depth + 1):
-            x, seen = getattr(self, f"encode_{i}")(skips[-1])
-            skips.append(Masked(F.relu(getattr(self, f"encode_{i}_norm")(x), inplace=True), seen))
+            x, updated_valid = getattr(self, f"encode_{i}")(skips[-1])
+            skips.append(Masked(F.relu(getattr(self, f"encode_{i}_norm")(x), inplace=True), updated_valid))
         features = skips[-1]
         for i in range(self.depth, 1, -1):
-            x, seen = getattr(self, f"decode_{i}")(_upsample(features), skips[i - 1])
+            x, updated_valid = getattr(self, f"decode_{i}")(_upsample(features), skips[i - 1])
             x = F.leaky_relu(getattr(self, f"decode_{i}_norm")(x), self.slope, inplace=True)
             if i in ATTENTION:
-                step = known.shape[2] // x.shape[2]
-                x = getattr(self, ATTENTION[i])(Masked(x, known[:, :, step // 2 :: step, step // 2 :: step]))
-            features = Masked(x, seen)
+                step = valid.shape[2] // x.shape[2]
+                x = getattr(self, ATTENTION[i])(Masked(x, valid[:, :, step // 2 :: step, step // 2 :: step]))
+            features = Masked(x, updated_valid)
         return self.decode_1(_upsample(features), skips[0]).x
 
 
@@ -167,7 +166,7 @@ def _upsample(features: Masked) -> Masked:
 
 
 class SpectralConv(nn.Conv2d):
-    """A 4x4 convolution whose kernel is divided by its largest singular value: one power iteration per call."""
+    """A 4x4 convolution whose kernel is divided by its largest singular value; one step of power iteration per call."""
 
     def __init__(self, channels: int, features: int, stride: int) -> None:
         super().__init__(channels, features, 4, stride, padding=1)
@@ -191,7 +190,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 class PatchDiscriminator(nn.Module):
-    """Table 3, to logits."""
+    """Images to logits, Table 3."""
 
     def __init__(self, config: config_lib.Discriminator) -> None:
         super().__init__()
@@ -232,7 +231,7 @@ class VGG16(nn.Module):
 
 
 class MAI(nn.Module):
-    """All networks of a training step."""
+    """The generator, the discriminator and the feature extractor of a training step."""
 
     def __init__(self, config: config_lib.Config) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""One training step of MAI in PyTorch: the losses of Eq. 13-22, both gradients at the old parameters, two Adams."""
+"""MAI's training step in PyTorch: the losses of Eq. 13-22, both gradients at the old parameters, two Adam updates."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,10 @@ Logs = dict[str, Tensor]
 
 
 def generator_loss(
-    networks: torch_mai.MAI, weights: config_lib.Losses, image: Tensor, known: Tensor
+    networks: torch_mai.MAI, weights: config_lib.Losses, image: Tensor, valid: Tensor
 ) -> tuple[Tensor, Tensor, Logs]:
-    """(Eq. 22, the raw prediction, the terms)."""
-    raw = networks.generator(image, known)
+    """Return the total of Eq. 22, the raw prediction, and the terms."""
+    raw = networks.generator(image, valid)
     with torch.no_grad():
         truth = networks.vgg16(image)
     predicted = networks.vgg16(raw)
@@ -25,18 +25,18 @@ def generator_loss(
         raw, truth, predicted = raw.to(image.dtype), _full(truth, image), _full(predicted, image)
         difference = (raw - image).abs()
         terms = {
-            "hole": ((1 - known) * difference).mean(),
-            "valid": (known * difference).mean(),
+            "hole": ((1 - valid) * difference).mean(),
+            "valid": (valid * difference).mean(),
             "perceptual": sum(F.l1_loss(p, t) for p, t in zip(predicted, truth, strict=True)),
             "style": sum(F.l1_loss(_gram(p), _gram(t)) for p, t in zip(predicted, truth, strict=True)),
             "adversarial": F.softplus(-logits.to(image.dtype)).mean(),
-            "total_variation": _total_variation(torch.where(known > 0, image, raw), 1 - known),
+            "total_variation": _total_variation(torch.where(valid > 0, image, raw), 1 - valid),
         }
         return sum(getattr(weights, name) * term for name, term in terms.items()), raw, terms
 
 
 def discriminator_loss(networks: torch_mai.MAI, image: Tensor, raw: Tensor) -> Tensor:
-    """Eq. 16-18."""
+    """Return the adversarial loss of Eq. 16-18."""
     real, fake = networks.discriminator(torch.cat([image, raw]), update=True).to(image.dtype).chunk(2)
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
@@ -58,9 +58,9 @@ def _total_variation(image: Tensor, hole: Tensor) -> Tensor:
 
 
 class Step:
-    """`step(images, known) -> logs`: uint8 images [b, 3, h, w] on the networks' device; moves both players once.
+    """A training step: called with uint8 images [b, 3, h, w] and `valid`, it updates both networks, returns the logs.
 
-    `compiled` hands both losses to torch.compile; `bfloat16` runs them under autocast.
+    `compiled` passes both losses to torch.compile; `bfloat16` runs them under autocast.
     """
 
     def __init__(
@@ -72,29 +72,29 @@ class Step:
         if compiled:
             self.generator_loss = torch.compile(generator_loss)
             self.discriminator_loss = torch.compile(discriminator_loss)
-        self.weights = config.losses
-        players = (networks.generator, networks.discriminator)
-        self.optimisers = [torch.optim.Adam(p.parameters(), config.train.learning_rate, fused=True) for p in players]
+        self.weights, learning_rate = config.losses, config.main_phase.learning_rate
+        self.optimizers = [torch.optim.Adam(network.parameters(), learning_rate, fused=True)
+                           for network in (networks.generator, networks.discriminator)]
 
-    def gradients(self, image: Tensor, known: Tensor) -> Logs:
-        """Leaves each player's gradients in its parameters."""
+    def gradients(self, image: Tensor, valid: Tensor) -> Logs:
+        """Add each network's gradients to those of its parameters; return the loss terms."""
         networks = self.networks
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
             networks.discriminator.requires_grad_(False)
-            total, raw, terms = self.generator_loss(networks, self.weights, image, known)
+            total, raw, terms = self.generator_loss(networks, self.weights, image, valid)
             total.backward()
             networks.discriminator.requires_grad_(True)
-            judged = self.discriminator_loss(networks, image, raw.detach())
-            judged.backward()
+            adversarial = self.discriminator_loss(networks, image, raw.detach())
+            adversarial.backward()
         logs = {f"generator/{name}": term for name, term in (*terms.items(), ("total", total))}
-        return {name: term.detach() for name, term in (*logs.items(), ("discriminator/adversarial", judged))}
+        return {name: term.detach() for name, term in (*logs.items(), ("discriminator/adversarial", adversarial))}
 
-    def __call__(self, images: Tensor, known: Tensor) -> Logs:
-        for optimiser in self.optimisers:
-            optimiser.zero_grad()
-        logs = self.gradients(images.to(known.dtype) / 255, known)
-        for name, optimiser in zip(("generator", "discriminator"), self.optimisers, strict=True):
-            gradients = [p.grad for p in optimiser.param_groups[0]["params"]]
+    def __call__(self, images: Tensor, valid: Tensor) -> Logs:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        logs = self.gradients(images.to(valid.dtype) / 255, valid)
+        for name, optimizer in zip(("generator", "discriminator"), self.optimizers, strict=True):
+            gradients = [p.grad for p in optimizer.param_groups[0]["params"]]
             logs[f"{name}/gradient_norm"] = torch.nn.utils.get_total_norm(gradients)
-            optimiser.step()
+            optimizer.step()
         return logs

@@ -1,6 +1,6 @@
-"""Carries parameters, statistics and gradients between our trees and the state of `torch_mai.MAI`.
+"""Convert parameters, statistics and gradients between flax's trees and the state dict of `torch_mai.MAI`.
 
-A leaf of ours is found by its path: `generator/encode_1/kernel` is `generator.encode_1.weight` there.
+Names follow the paths: the leaf `generator/encode_1/kernel` is `generator.encode_1.weight` in the state dict.
 """
 
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "
 
 
 def to_torch(tree: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """A tree keyed by network, of parameters or of statistics, as part of a state_dict."""
+    """Return a tree of parameters or statistics, keyed by network, as part of a state dict."""
     return {_name(path): torch.tensor(_outputs_first(np.asarray(leaf))).reshape(_shape(path, leaf))
             for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
 def from_torch(tensors: Mapping[str, torch.Tensor], like: dict[str, Any]) -> dict[str, Any]:
-    """The tree of `like`'s structure and shapes, its values from tensors with the names that `to_torch` gives."""
+    """Return the tensors, named as by `to_torch`, as a tree with the structure and shapes of `like`."""
     def take(path: tuple[Any, ...], leaf: Any) -> np.ndarray:
         return _outputs_last(tensors[_name(path)].detach().cpu().numpy()).reshape(leaf.shape)
 
     return jax.tree.map_with_path(take, like)
 
 
-def load(networks: torch.nn.Module, params: dict[str, Any], stats: dict[str, Any], vgg16: dict[str, Any]) -> None:
-    """Gives the networks our values; all of them, or a KeyError or RuntimeError names what is missing or too much."""
-    state = {**to_torch(params), **to_torch(stats), **to_torch({"vgg16": vgg16})}
-    # The two frameworks count batches and keep constants differently; nothing else may be missing.
+def load(networks: torch.nn.Module, params: dict[str, Any], batch_stats: dict[str, Any], vgg16: dict[str, Any]) -> None:
+    """Load parameters and statistics into the networks. Raises RuntimeError for missing or unexpected names."""
+    state = {**to_torch(params), **to_torch(batch_stats), **to_torch({"vgg16": vgg16})}
+    # Only PyTorch's BatchNorm counts batches; every other name must be present.
     counters = {name: value for name, value in networks.state_dict().items() if name.endswith("num_batches_tracked")}
     networks.load_state_dict(counters | state)
 
@@ -49,7 +49,7 @@ def _shape(path: tuple[Any, ...], leaf: Any) -> tuple[int, ...]:
 
 
 def _outputs_first(kernel: np.ndarray) -> np.ndarray:
-    """HWIO or IO to OIHW or OI; anything else as it is."""
+    """Return a kernel HWIO or IO as OIHW or OI, and other arrays unchanged."""
     return kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T
 
 

@@ -1,46 +1,51 @@
-"""With which shrink a hole in a larger photograph is best painted: mean PSNR inside the hole.
+"""Mean PSNR inside a hole of a larger photograph, by the size of the hole and the window's shrink.
 
 python -m benchmarks.windows --checkpoint=DIR --photos=DIR
 
-A row is a round hole, as wide as the given multiple of the network's square; a column a shrink, with the share of
-its window that is hole in brackets. `MAX_RATIO` of inference/inpainter.py rests on this table.
+A row is a round hole, its diameter in multiples of the network's input size; a column is a shrink. The hole ratio of
+the window is in brackets. `MAX_RATIO` of inference/inpainter.py was chosen from this table.
 """
 
+import sys
+
 import numpy as np
-from absl import flags
 from PIL import Image
 
-from mai_jax import command
-from mai_jax.data.folder import find_images
-from mai_jax.inference import Inpainter, windows
-from mai_jax.inference.windows import Plan, Window
+from mai_jax.cli import app
+from mai_jax.cli.arguments import Parser, integer
+from mai_jax.files import find_images
+from mai_jax.inference import Inpainter, tiling
+from mai_jax.inference.tiling import Plan, Window
 
-CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A training folder.", required=True)
-PHOTOS = flags.DEFINE_string("photos", None, "A folder of photographs.", required=True)
-PHOTOGRAPHS = flags.DEFINE_integer("photographs", 25, "How many of them.")
 WIDTHS, SHRINKS = (0.25, 0.375, 0.5, 0.75, 1.0, 1.5, 2.0), (1, 2, 3, 4, 5)
 
 
 def psnr_in_hole(inpainter: Inpainter, photo: np.ndarray, width: float, shrink: int) -> float:
-    """`photo` is a square of max(SHRINKS) times the network's size, with a round hole in its middle."""
+    """Return the PSNR inside a round hole in the centre of `photo`, a square of max(SHRINKS) times the input size."""
     side, size = len(photo), inpainter.config.image_size
     y, x = np.mgrid[:side, :side] + 0.5 - side / 2
     hole = np.hypot(y, x) < width * size / 2
     window = Window(*[(side - size * shrink) // 2] * 2, shrink, size)
-    plan = Plan([window], np.full(2 * [-(-side // windows.BLOCK)], shrink))
-    seen, unseen = windows.cut(photo, hole, window)
-    painted = np.asarray(inpainter.paint(np.uint8(np.rint(seen * 255))[None], unseen[None]))[0]
-    filled = windows.paste(photo, hole, plan, [(window, np.where(unseen[..., None], painted, seen))])
+    plan = Plan([window], np.full(2 * [-(-side // tiling.BLOCK)], shrink))
+    given, window_hole = tiling.cut(photo, hole, window)
+    prediction = np.asarray(inpainter.predict(np.uint8(np.rint(given * 255))[None], window_hole[None]))[0]
+    filled = tiling.paste(photo, hole, plan, [(window, np.where(window_hole[..., None], prediction, given))])
     return 10 * np.log10(255**2 / np.mean((filled[hole].astype(float) - photo[hole]) ** 2))
 
 
 def main() -> None:
-    inpainter = Inpainter.from_checkpoint(CHECKPOINT.value)
+    parser = Parser(prog="python -m benchmarks.windows", description=__doc__)
+    parser.add_argument("--checkpoint", metavar="DIR", required=True, help="folder that training wrote")
+    parser.add_argument("--photos", metavar="DIR", required=True, help="folder of photographs")
+    parser.add_argument("--photographs", type=integer(at_least=1), default=25, help="how many of them are used")
+    given = parser.parse()
+    app.enable_compilation_cache()
+    inpainter = Inpainter.from_checkpoint(given.checkpoint)
     size = inpainter.config.image_size
-    names = find_images(PHOTOS.value, "photographs")
-    names = names[:: max(len(names) // PHOTOGRAPHS.value, 1)][: PHOTOGRAPHS.value]
+    names = find_images(given.photos, "photographs")
+    names = names[:: max(len(names) // given.photographs, 1)][: given.photographs]
     square = (size * max(SHRINKS),) * 2
-    photos = [np.asarray(Image.open(f"{PHOTOS.value}/{name}").convert("RGB").resize(square)) for name in names]
+    photos = [np.asarray(Image.open(f"{given.photos}/{name}").convert("RGB").resize(square)) for name in names]
     print("width  " + "".join(f"shrink {shrink}      " for shrink in SHRINKS))
     for width in WIDTHS:
         cells = []
@@ -52,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    sys.exit(app.run(main))

@@ -1,7 +1,31 @@
-"""mai_jax: the Multistage Attention Network for image inpainting, and its rivals, in JAX.
+"""The Multistage Attention Network (MAI) for image inpainting, with the systems it is compared with, in JAX and Flax.
 
-The tree follows the data: read (`data`), hide (`data.hole_generator`, `data.hole_files`), paint (`models`, built from
-`nn`), judge (`losses`), step (`training`), measure (`evaluation`), show (`visualize`). `types` holds the words.
+The modules, in the order in which an image passes through them:
+
+    data         reads images and samples holes
+    nn           layers: partial convolution, attention, normalization
+    models       one file per method: `loss`, `predict`
+    losses       loss terms
+    training     train step, trainer, checkpoints
+    inference    a trained model applied to photographs of any size
+    evaluation   metrics, protocols, reports
+    image_io     reads and writes photograph files
+
+`config` holds every setting, `batch` the data types that all modules share; `doctor`, `convert`, `compare`, `demo` and
+`cli` use the modules above.
+
+`mai_jax.Inpainter` is imported on first use, so that `import mai_jax` does not load JAX.
 """
 
-__version__ = "0.1.0"
+from typing import Any
+
+__version__ = "0.2.0"
+__all__ = ["Inpainter"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Inpainter":
+        from mai_jax.inference import Inpainter
+
+        return Inpainter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,154 +1,180 @@
-"""Every setting of a run and its default, and the only place where a default stands.
+"""All settings of a run with their defaults, meanings and limits.
 
-A file in `configs/` returns one of these; `--config.<field>=...` overrides any field. The dataclasses are locked: a
-misspelt field is an error. A checkpoint carries its config, so evaluation and inference need a folder and nothing else.
+A file in `configs/` returns a `Config`; `--config.<field>=...` overrides any field. The dataclasses have slots: a
+misspelt field is an error. A checkpoint holds its config, so evaluation and inference need only the run's folder.
 """
 
 import dataclasses
 import itertools
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from mai_jax.types import InputError
+from mai_jax.config_fields import check_fields, flatten, from_json, is_rising, option, to_json
+from mai_jax.errors import InputError
+
+# Upper limits far above what any machine can run: a wrong digit is an error message and allocates no memory.
+WIDEST, LARGEST_BATCH, LARGEST_SEED = 4096, 2**20, 2**32 - 1
 
 
 @dataclass(slots=True)
 class Data:
-    """Where photographs come from. Both names: one of `data.sources.NAMED` or a folder, searched recursively."""
+    """Training and test photographs: a name of `data.sources.NAMED`, or a folder that is searched recursively."""
 
-    train: str = "sample_photos"
-    test: str = ""  # "" = the part that the training source holds out
-    shorter_side: int = 350  # training photographs are resized so that their shorter side has this many pixels ...
-    crop: str = "random"  # ... and cropped to image_size: "random" or "center"
+    train: str = option("sample_photos", "Training photographs: a named source or a folder.")
+    test: str = option("", "Test photographs; empty = the part that the training source holds out.")
+    shorter_side: int = option(350, "Training photographs are resized to this shorter side, in pixels.", at_most=2**16)
+    crop: str = option("random", "How they are then cropped to image_size.", choices=("random", "center"))
 
 
 @dataclass(slots=True)
 class Holes:
-    """Where holes come from: "drawn" = irregular strokes from a key, or a folder of mask files."""
+    """Holes of training and test: "drawn" = random strokes, or a folder of mask files."""
 
-    train: str = "drawn"
-    test: str = "drawn"
-    mask_means: str = "hole"  # what white means in mask files: "hole" or "known"
-    min_ratio: float = 0.01  # share of the image that is hole, over which training draws uniformly
-    max_ratio: float = 0.6
+    train_masks: str = option("drawn", "Training holes: drawn, or a folder of mask files.")
+    test_masks: str = option("drawn", "Test holes: drawn, or a folder of mask files.")
+    mask_means: str = option("hole", "What white means in mask files; known is another word for valid.",
+                             choices=("hole", "valid", "known"))
+    min_ratio: float = option(0.01, "Smallest hole ratio in training (share of the image); ratios are uniform.")
+    max_ratio: float = option(0.6, "Largest hole ratio in training.", below=1)
 
 
 @dataclass(slots=True)
 class Adam:
-    """The optimiser of one player."""
+    """The Adam optimizer of one network."""
 
-    rate: float = 1.0  # of the phase's learning rate
-    b1: float = 0.9
-    b2: float = 0.999
+    lr_scale: float = option(1.0, "Factor on the learning rate of the phase.", above=0)
+    b1: float = option(0.9, "Decay of the first moment.", at_least=0, below=1)
+    b2: float = option(0.999, "Decay of the second moment.", at_least=0, below=1)
 
 
 @dataclass(slots=True)
 class Generator:
-    """Tables 1 and 2. The depth follows the image size."""
+    """The generator of Tables 1 and 2. Its depth follows from the image size."""
 
-    width: int = 64  # channels of Encode_1; every other layer is a multiple of it
-    leaky_slope: float = 0.2  # decoder activation; the paper gives no slope
-    norm: str = "batch"  # or "region": given and missing positions apart, the paper's future work
-    attention_stages: tuple[int, ...] = (1, 2)  # after Decode_4 (32x32 at 256) and after Decode_3 (64x64)
-    attention: str = "blockwise"  # implementation of Eq. 6-8: see nn.attention
-    attention_scale: float = 10.0  # lambda of Eq. 7; as contextual attention [24]
-    attention_window: int = 3  # 2k + 1 of Eq. 8
-    squeeze: int = 16  # reduction of the squeeze-excitation block; as [44]
+    width: int = option(64, "Channels of Encode_1; every other layer is a multiple.", at_least=1, at_most=WIDEST)
+    leaky_slope: float = option(0.2, "Negative slope of the decoder's LeakyReLU; the paper gives none.")
+    norm: str = option("batch", "Normalization; region = valid and missing positions apart (the paper's future work).",
+                       choices=("batch", "region"))
+    attention_stages: tuple[int, ...] = option(
+        (1, 2), "Attention stages: 1 after Decode_4 (32x32 at 256 px), 2 after Decode_3 (64x64).",
+        rule=(lambda stages: set(stages) <= {1, 2}, "may hold 1 and 2"))
+    attention: str = option("blockwise", "Implementation of Eq. 6-8; all give the same numbers.",
+                            choices=("blockwise", "dense", "conv"))
+    attention_scale: float = option(10.0, "Softmax factor lambda of Eq. 7; contextual attention's value.")
+    attention_window: int = option(3, "Window 2k + 1 of the score propagation, Eq. 8.", at_least=1, at_most=63,
+                                   rule=(lambda window: window % 2 == 1, "must be odd: 2k + 1 of Eq. 8"))
+    se_reduction: int = option(16, "Channel reduction of squeeze-excitation; SENet's value.", at_least=1)
+    adam: Adam = field(default_factory=Adam)
 
 
 @dataclass(slots=True)
 class Discriminator:
-    """Table 3."""
+    """The patch discriminator of Table 3."""
 
-    width: int = 64
-    leaky_slope: float = 0.2
+    width: int = option(64, "Channels of Conv1.", at_least=1, at_most=WIDEST)
+    leaky_slope: float = option(0.2, "Negative slope of LeakyReLU.")
+    adam: Adam = field(default_factory=Adam)
 
 
 @dataclass(slots=True)
 class Losses:
-    """The lambdas of Eq. 22, section 4.2."""
+    """The loss weights (lambdas) of Eq. 22, section 4.2."""
 
-    hole: float = 6.0
-    valid: float = 1.0
-    perceptual: float = 0.05
-    style: float = 120.0
-    adversarial: float = 0.1
-    total_variation: float = 0.1
+    hole: float = option(6.0, "Weight of L_hole, Eq. 20.")
+    valid: float = option(1.0, "Weight of L_valid, Eq. 21.")
+    perceptual: float = option(0.05, "Weight of L_perceptual, Eq. 13.")
+    style: float = option(120.0, "Weight of L_style, Eq. 14-15.")
+    adversarial: float = option(0.1, "Weight of L_adv, Eq. 16-18.")
+    total_variation: float = option(0.1, "Weight of L_tv, Eq. 19.")
 
 
 @dataclass(slots=True)
 class PIC:
-    """The rival PIC [31], as its authors trained it."""
+    """The baseline PIC [31] with its authors' settings."""
 
-    width: int = 32  # channels of the first block; the widest have four times as many
-    kl: float = 80.0  # of both divergences: 20 for each of four scales
-    l1: float = 20.0  # of the pixel differences, which are summed over the scales; images in [-1, 1]
-    adversarial: float = 1.0
-    samples: int = 1  # how often an evaluation paints each hole; from 2 on it has a row for their mean and for the best
+    width: int = option(32, "Channels of the first block; the widest have four times as many.", at_least=1,
+                        at_most=WIDEST)
+    kl: float = option(80.0, "Weight of both KL divergences: 20 for each of four scales.")
+    l1: float = option(20.0, "Weight of the pixel differences, summed over the scales; images in [-1, 1].")
+    adversarial: float = option(1.0, "Weight of the adversarial and matching terms.")
+    num_samples: int = option(1, "Predictions per hole in an evaluation; with 2 or more, mean and best are reported.",
+                              at_least=1, at_most=1000)
+    adam: Adam = field(default_factory=lambda: Adam(lr_scale=0.5, b1=0.0))
 
 
 @dataclass(slots=True)
 class EdgeConnect:
-    """The rival EdgeConnect [21], as its authors trained it. Its widths are `generator`'s and `discriminator`'s."""
+    """The baseline EdgeConnect [21] with its authors' settings. Its widths are `generator`'s and `discriminator`'s."""
 
-    sigma: float = 2.0  # pixels; how much a photograph is blurred before its edges are sought
-    edge_adversarial: float = 1.0  # lambdas of the edge generator ...
-    feature_matching: float = 10.0
-    l1: float = 1.0  # ... and of the generator
-    adversarial: float = 0.1
-    perceptual: float = 0.1
-    style: float = 250.0
+    sigma: float = option(2.0, "Standard deviation of the Canny filter's blur, in pixels.", above=0)
+    edge_adversarial: float = option(1.0, "Edge generator: weight of the adversarial term.")
+    feature_matching: float = option(10.0, "Edge generator: weight of the feature matching term.")
+    l1: float = option(1.0, "Image generator: weight of the l1 term.")
+    adversarial: float = option(0.1, "Image generator: weight of the adversarial term.")
+    perceptual: float = option(0.1, "Image generator: weight of the perceptual term.")
+    style: float = option(250.0, "Image generator: weight of the style term.")
+    # 1e-4 for generators and a tenth of it for discriminators, where the phase's learning rate is 2e-4.
+    generator_adam: Adam = field(default_factory=lambda: Adam(lr_scale=0.5, b1=0.0, b2=0.9))
+    discriminator_adam: Adam = field(default_factory=lambda: Adam(lr_scale=0.05, b1=0.0, b2=0.9))
 
 
 @dataclass(slots=True)
 class VGG16:
-    """The feature extractor of Eq. 13-15; EdgeConnect takes VGG-19 from here, under the same rules."""
+    """The feature extractor of Eq. 13-15. EdgeConnect's VGG-19 follows the same two settings."""
 
-    weights: str = "hub"  # "hub" = fetch ImageNet weights once; a .safetensors file; "random" = untrained, for tests
-    width: int = 64  # channels of the first block; anything but 64 goes with "random" only
+    weights: str = option("hub", "hub = fetched ImageNet weights; a .safetensors file; random = untrained, for tests.")
+    width: int = option(64, "Channels of the first block; other widths need weights=random.", at_least=1,
+                        at_most=WIDEST)
 
 
 @dataclass(slots=True)
 class Phase:
-    """A stretch of training. Adam's moments carry over from one phase to the next."""
+    """One phase of training. Adam's moments carry over to the next phase."""
 
-    steps: int = 0
-    learning_rate: float = 2e-4
-    schedule: str = "constant"  # or "cosine", to zero at the end of the phase
-    freeze_encoder_norm: bool = False  # encoder BatchNorm uses its running statistics and no longer updates them
+    steps: int = option(0, "Number of steps.", at_least=0)
+    learning_rate: float = option(2e-4, "Learning rate at the start of the phase.", above=0)
+    schedule: str = option("constant", "Learning-rate schedule; cosine decays to zero.", choices=("constant", "cosine"))
+    freeze_encoder_norm: bool = option(False, "Use the encoder BatchNorm's running statistics and do not update them.")
 
 
 @dataclass(slots=True)
 class Evaluation:
-    """How `evaluate.py` measures: one hole per photograph and ratio bin."""
+    """Settings of `evaluate.py`: one hole per photograph and ratio bin."""
 
-    edges: tuple[float, ...] = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)  # ratio bins (lo, hi]
-    batch_size: int = 8
-    seed: int = 2020
+    edges: tuple[float, ...] = option(
+        (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), "Edges of the hole-ratio bins (lo, hi].",
+        rule=(lambda edges: is_rising(edges) and edges[0] >= 0 and edges[-1] <= 1, "must rise within [0, 1]"))
+    batch_size: int = option(8, "Photographs per device and batch.", at_least=1, at_most=LARGEST_BATCH)
+    seed: int = option(2020, "Seed of the test holes and of stochastic models.", at_least=0, at_most=LARGEST_SEED)
 
 
 @dataclass(slots=True)
 class Run:
-    """How a run is watched and kept. Nothing in here changes a number, so a resumed run may change it."""
+    """Logging and checkpointing. These settings change no trained number, so a resumed run may change them."""
 
-    log_every: int = 100
-    save_every: int = 1000
-    keep: int = 3  # newest checkpoints that stay on disk
-    pictures_every: int = 5000
-    pictures: int = 8  # how many held-out photographs are painted each time
-    read_threads: int = 2
-    failures: int = 10  # steps in a row whose numbers may fail to be finite; such a step is left out
-    profile_steps: int = 0  # steps of which a trace is written, soon after the start
+    log_every: int = option(100, "Steps between two log lines.", at_least=1)
+    save_every: int = option(1000, "Steps between two checkpoints.", at_least=1)
+    keep_checkpoints: int = option(3, "Newest checkpoints that stay on disk.", at_least=1)
+    validation_every: int = option(5000, "Steps between two validation pictures.", at_least=1)
+    validation_images: int = option(8, "Held-out photographs in each validation picture.", at_least=0)
+    read_threads: int = option(2, "Threads that read and decode photographs.", at_least=1)
+    max_nonfinite_steps: int = option(10, "Steps in a row with non-finite values before training stops.", at_least=1)
+    profile_steps: int = option(0, "Steps of which a profiler trace is written, soon after the start.", at_least=0)
 
 
 @dataclass(slots=True)
 class Config:
-    method: str = "mai"  # a key of models.MODELS
-    seed: int = 0
-    image_size: int = 256
-    batch_size: int = 6  # over all devices
-    dtype: str = "float32"  # of the activations: or "bfloat16"; parameters and losses stay float32
-    remat: bool = False  # compute activations between convolutions again in the backward pass, to save memory
+    """All settings of one run."""
+
+    method: str = option("mai", "A key of mai_jax.models.MODELS.")
+    seed: int = option(0, "Seed of parameters, data order and holes.", at_least=0, at_most=LARGEST_SEED)
+    image_size: int = option(256, "Height and width of training images, in pixels.", at_most=4096,
+                             rule=(lambda size: size >= 32 and size & (size - 1) == 0,
+                                   "must be a power of two, 32 or more"))
+    batch_size: int = option(6, "Images per step, over all devices.", at_least=1, at_most=LARGEST_BATCH)
+    dtype: str = option("float32", "Type of the activations; parameters and losses stay float32.",
+                        choices=("float32", "bfloat16"))
+    remat: bool = option(False, "Recompute activations between convolutions in the backward pass, to save memory.")
     data: Data = field(default_factory=Data)
     holes: Holes = field(default_factory=Holes)
     generator: Generator = field(default_factory=Generator)
@@ -157,142 +183,58 @@ class Config:
     pic: PIC = field(default_factory=PIC)
     edge_connect: EdgeConnect = field(default_factory=EdgeConnect)
     vgg16: VGG16 = field(default_factory=VGG16)
-    train: Phase = field(default_factory=Phase)
-    finetune: Phase = field(default_factory=lambda: Phase(learning_rate=5e-5, freeze_encoder_norm=True))
+    main_phase: Phase = field(default_factory=Phase)
+    finetune_phase: Phase = field(default_factory=lambda: Phase(learning_rate=5e-5, freeze_encoder_norm=True))
     evaluation: Evaluation = field(default_factory=Evaluation)
     run: Run = field(default_factory=Run)
 
     @property
     def phases(self) -> dict[str, Phase]:
-        """The phases in the order in which they are run."""
-        return {"train": self.train, "finetune": self.finetune}
+        """The phases by name, in the order in which they run."""
+        return {"main": self.main_phase, "finetune": self.finetune_phase}
 
     @property
     def total_steps(self) -> int:
         return sum(phase.steps for phase in self.phases.values())
 
     def phase_of(self, step: int) -> str:
-        """The name of the phase in which step number `step`, 1 to `total_steps`, is done."""
+        """Return the name of the phase of step number `step`, 1 to `total_steps`."""
         ends = itertools.accumulate(phase.steps for phase in self.phases.values())
         return next(name for name, end in zip(self.phases, ends, strict=True) if step <= end)
 
 
-KINDS = {int: "a whole number", float: "a finite number", str: "text", bool: "true or false"}
-MOST = {  # far above what any machine can do, so that a wrong digit is a line and no memory is asked for
-    "image_size": 4096, "data.shorter_side": 2**16, "batch_size": 2**20, "evaluation.batch_size": 2**20,
-    "generator.width": 4096, "discriminator.width": 4096, "pic.width": 4096, "vgg16.width": 4096, "pic.samples": 1000,
-    "generator.attention_window": 63, "seed": 2**32 - 1, "evaluation.seed": 2**32 - 1,
-}  # fmt: skip
-
-
 def check(config: Config) -> None:
-    """Raises InputError, naming the field, for a value that no run could use."""
-    _check_kinds(config, "config")
+    """Raise InputError, naming the field, for a value that no run could use."""
+    check_fields(config, "config")
 
-    def require(fine: bool, field_name: str, mend: str) -> None:
-        if not fine:
-            raise InputError(f"config.{field_name}={_get(config, field_name)!r}: {mend}")
+    def require(holds: bool, name: str, value: Any, problem: str) -> None:
+        if not holds:
+            raise InputError(f"config.{name}={value!r}: {problem}")
 
-    for name, most in MOST.items():
-        require(_get(config, name) <= most, name, f"must be at most {most}")
-    size = config.image_size
-    require(size >= 32 and size & (size - 1) == 0, "image_size", "must be a power of two, 32 or more")
-    for name in ("batch_size", "generator.width", "discriminator.width", "pic.width", "pic.samples", "vgg16.width",
-                 "evaluation.batch_size", "generator.squeeze", "generator.attention_window", "run.log_every",
-                 "run.save_every", "run.keep", "run.pictures_every", "run.read_threads", "run.failures"):
-        require(_get(config, name) >= 1, name, "must be at least 1")
-    require(config.generator.attention_window % 2 == 1, "generator.attention_window", "must be odd: 2k + 1 of Eq. 8")
-    require(config.generator.attention in ("blockwise", "dense", "conv"), "generator.attention",
-            "must be blockwise, dense or conv")
-    require(config.generator.norm in ("batch", "region"), "generator.norm", "must be batch or region")
-    require(set(config.generator.attention_stages) <= {1, 2}, "generator.attention_stages", "may hold 1 and 2")
-    require(config.dtype in ("float32", "bfloat16"), "dtype", "must be float32 or bfloat16")
-    require(config.data.crop in ("random", "center"), "data.crop", "must be random or center")
-    require(config.data.shorter_side >= size, "data.shorter_side", f"must be at least image_size ({size})")
-    require(config.holes.mask_means in ("hole", "known"), "holes.mask_means", "must be hole or known")
-    require(0 < config.holes.min_ratio <= config.holes.max_ratio, "holes.min_ratio", "must be in (0, max_ratio]")
-    require(config.holes.max_ratio < 1, "holes.max_ratio", "must be below 1")
-    require(config.edge_connect.sigma > 0, "edge_connect.sigma", "must be positive")
-    require(config.vgg16.width == 64 or config.vgg16.weights == "random", "vgg16.width",
+    data, holes, vgg = config.data, config.holes, config.vgg16
+    require(data.shorter_side >= config.image_size, "data.shorter_side", data.shorter_side,
+            f"must be at least image_size ({config.image_size})")
+    require(0 < holes.min_ratio <= holes.max_ratio, "holes.min_ratio", holes.min_ratio, "must be in (0, max_ratio]")
+    require(vgg.width == 64 or vgg.weights == "random", "vgg16.width", vgg.width,
             "trained weights have width 64; another width goes with vgg16.weights=random only")
-    for name in ("run.profile_steps", "run.pictures", "seed", "evaluation.seed", "train.steps", "finetune.steps"):
-        require(_get(config, name) >= 0, name, "must not be negative")
-    edges = config.evaluation.edges
-    rising = len(edges) >= 2 and all(a < b for a, b in itertools.pairwise(edges))
-    require(rising and edges[0] >= 0 and edges[-1] <= 1, "evaluation.edges", "must rise within [0, 1]")
-    for name, phase in config.phases.items():
-        require(phase.learning_rate > 0, f"{name}.learning_rate", "must be positive")
-        require(phase.schedule in ("constant", "cosine"), f"{name}.schedule", "must be constant or cosine")
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """The config as nested dicts of JSON values."""
-    return _as_json(dataclasses.asdict(config))
+    """Return the config as nested dicts of JSON values."""
+    return to_json(dataclasses.asdict(config))
 
 
 def from_dict(values: Any) -> Config:
-    """The config that `to_dict` wrote, now or in an earlier version.
+    """Return the config that `to_dict` wrote, in this or an earlier version.
 
-    A field that is missing did not exist yet and takes its default: the default of a new field is what was done before
-    it. Raises InputError for a field that is unknown, since a later version wrote it, or of another kind.
+    A missing field takes its default: the default of a new field is the behaviour before the field existed. Raises
+    InputError for an unknown field, which a later version wrote, or a value of another type.
     """
-    return _build(Config, values, "config")
+    return from_json(Config, values, "config")
 
 
 def differences(a: Config, b: Config) -> list[str]:
-    """The fields in which two configs differ, as "config.field: value of a -> value of b"; `run` does not count."""
-    flat_a, flat_b = _flatten(to_dict(a), "config"), _flatten(to_dict(b), "config")
+    """Return the fields that differ as "config.field: value of a -> value of b"; `run` does not count."""
+    flat_a, flat_b = flatten(to_dict(a), "config"), flatten(to_dict(b), "config")
     return [f"{name}: {flat_a[name]!r} -> {flat_b[name]!r}" for name in flat_a
             if flat_a[name] != flat_b[name] and not name.startswith("config.run.")]
-
-
-def _get(config: Config, name: str) -> Any:
-    for part in name.split("."):
-        config = getattr(config, part)
-    return config
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _as_json(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _check_kinds(section: Any, where: str) -> None:
-    for f in dataclasses.fields(section):
-        value, name = getattr(section, f.name), f"{where}.{f.name}"
-        if dataclasses.is_dataclass(f.type) and isinstance(value, f.type):
-            _check_kinds(value, name)
-        else:
-            _of_kind(f.type, value, name)
-
-
-def _of_kind(kind: Any, value: Any, name: str) -> Any:
-    """The value, whole numbers as floats where these are due. Raises InputError if it is of another kind."""
-    if get_origin(kind) is tuple and type(value) is tuple:
-        return tuple(_of_kind(get_args(kind)[0], item, name) for item in value)
-    number = kind is float and type(value) in (int, float)
-    if not (abs(value) < 1e300 if number else type(value) is kind):
-        raise InputError(f"{name}={value!r}: must be {KINDS.get(kind, kind)}")
-    return float(value) if number else value
-
-
-def _build(cls: type, values: Any, where: str) -> Any:
-    if not isinstance(values, dict):
-        raise InputError(f"{where}={values!r}: must be fields with values; mai_jax did not write it")
-    kinds, made = {f.name: f.type for f in dataclasses.fields(cls)}, {}
-    if unknown := sorted(set(values) - set(kinds)):
-        raise InputError(f"{where}: field {unknown[0]} is unknown; the checkpoint was written by another version of "
-                         "mai_jax: use that version")
-    for name, value in values.items():
-        value = tuple(value) if isinstance(value, list) else value
-        make = _build if dataclasses.is_dataclass(kinds[name]) else _of_kind
-        made[name] = make(kinds[name], value, f"{where}.{name}")
-    return cls(**made)
-
-
-def _flatten(values: dict[str, Any], where: str) -> dict[str, Any]:
-    flat = {}
-    for name, value in values.items():
-        flat |= _flatten(value, f"{where}.{name}") if isinstance(value, dict) else {f"{where}.{name}": value}
-    return flat

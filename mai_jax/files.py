@@ -1,11 +1,66 @@
-"""Files that are there whole or not at all."""
+"""Files on disk: atomic writes, bounded reads, and the image files of a folder."""
 
+import errno
 import os
+import stat
 from pathlib import Path
 
+from mai_jax.errors import InputError
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that at every moment there is either the old one or the whole new one."""
+EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".tga",
+              ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k")
+MAX_BYTES = 2 * 2**30  # file size limit: above the largest accepted photograph, uncompressed, with 16 bits per channel
+
+
+def find_images(folder: str, setting: str) -> list[str]:
+    """Return the paths of all images below `folder`, relative to it, with "/", sorted.
+
+    The extension may be in any letter case. Hidden files and folders are skipped. Links are followed; a folder that is
+    reached twice is listed once, so loops of links end. Raises InputError, which names `setting`, if there is no such
+    folder or no image in it.
+    """
+    root = Path(folder).expanduser()
+    if not folder or not root.exists():
+        raise InputError(f"{setting}={folder!r}: there is no such folder")
+    if not root.is_dir():
+        raise InputError(f"{setting}={folder!r}: is a file; name the folder that holds the images")
+    found, visited = [], set()
+    for current, folders, files in os.walk(root, onerror=_raise_unlistable, followlinks=True):
+        status = os.stat(current)
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        prefix = Path(current).relative_to(root).as_posix() + "/"
+        found += [(prefix + name).removeprefix("./") for name in files
+                  if not name.startswith(".") and name.lower().endswith(EXTENSIONS)]
+    if not found:
+        raise InputError(f"{setting}={folder!r}: holds no image; looked for {' '.join(EXTENSIONS)}, in any letter case")
+    return sorted(found)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises OSError if it cannot be read, is not a regular file (reading a pipe would block, reading a device would not
+    end) or is larger than MAX_BYTES.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        if status.st_size > MAX_BYTES:
+            raise OSError(errno.EFBIG, f"More than {MAX_BYTES >> 30} GiB", str(path))
+        return file.read()
+
+
+def _raise_unlistable(error: OSError) -> None:
+    raise InputError(f"{error.filename}: cannot be listed ({error.strerror}); allow reading or move it") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that at any time either the old or the complete new content is there. Raises OSError."""
     unfinished = path.with_name(path.name + ".unfinished")
     try:
         unfinished.write_bytes(content)
@@ -13,5 +68,5 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException as error:  # a full disk, or Ctrl-C
         unfinished.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = error.filename or str(path)  # errors of writing do not name it
+            error.filename = error.filename or str(path)  # errors of a write do not name the file
         raise

@@ -1,6 +1,6 @@
-"""The terms of Eq. 13-22, one function each; their weights stand in the config.
+"""The loss terms of Eq. 13-22, one function each; their weights are in the config.
 
-All are means, so that no term depends on the batch or image size. `raw` is what the generator painted everywhere.
+All are means, so that no term depends on the batch or image size. `raw` is the generator's prediction of all pixels.
 """
 
 from collections.abc import Sequence
@@ -9,30 +9,32 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mai_jax.nn.precision import wide
-from mai_jax.types import Batch
+from mai_jax.batch import Batch
+from mai_jax.nn.precision import to_float32
 
 Features = Sequence[Float[Array, "b _h _w _c"]]
 
 
 def hole_l1(raw: Float[Array, "b h w 3"], batch: Batch) -> Float[Array, ""]:
-    """L_hole, Eq. 20: the difference inside the hole, averaged over all pixels."""
-    return jnp.mean((1 - batch.known) * jnp.abs(raw - batch.image))
+    """Return L_hole, Eq. 20: the absolute difference inside the hole, averaged over all pixels."""
+    return jnp.mean((1 - batch.valid) * jnp.abs(raw - batch.image))
 
 
 def valid_l1(raw: Float[Array, "b h w 3"], batch: Batch) -> Float[Array, ""]:
-    """L_valid, Eq. 21: the difference on the given pixels, averaged over all pixels."""
-    return jnp.mean(batch.known * jnp.abs(raw - batch.image))
+    """Return L_valid, Eq. 21: the absolute difference on the valid pixels, averaged over all pixels."""
+    return jnp.mean(batch.valid * jnp.abs(raw - batch.image))
 
 
 def perceptual(predicted: Features, truth: Features) -> Float[Array, ""]:
-    """L_perceptual, Eq. 13: L1 between VGG features, averaged within each layer, summed over layers."""
-    return sum(jnp.mean(jnp.abs(wide(p) - wide(t))) for p, t in zip(predicted, truth, strict=True))
+    """Return L_perceptual, Eq. 13: L1 between VGG features, averaged within each layer, summed over layers."""
+    terms = (jnp.mean(jnp.abs(to_float32(p) - to_float32(t))) for p, t in zip(predicted, truth, strict=True))
+    return sum(terms)  # type: ignore[return-value]
 
 
 def style(predicted: Features, truth: Features) -> Float[Array, ""]:
-    """L_style, Eq. 14-15: L1 between Gram matrices, averaged within each layer, summed over layers."""
-    return sum(jnp.mean(jnp.abs(_gram(p) - _gram(t))) for p, t in zip(predicted, truth, strict=True))
+    """Return L_style, Eq. 14-15: L1 between Gram matrices, averaged within each layer, summed over layers."""
+    terms = (jnp.mean(jnp.abs(_gram(p) - _gram(t))) for p, t in zip(predicted, truth, strict=True))
+    return sum(terms)  # type: ignore[return-value]
 
 
 def _gram(features: Float[Array, "b h w c"]) -> Float[Array, "b c c"]:
@@ -42,20 +44,20 @@ def _gram(features: Float[Array, "b h w c"]) -> Float[Array, "b c c"]:
 
 
 def total_variation(image: Float[Array, "b h w 3"], batch: Batch) -> Float[Array, ""]:
-    """L_tv, Eq. 19, of the completed image, on the pairs of neighbours of which at least one is in the hole."""
-    hole = 1 - batch.known
+    """Return L_tv, Eq. 19, of the completed image, over the pairs of neighbours with at least one in the hole."""
+    hole = 1 - batch.valid
     down = jnp.maximum(hole[:, 1:], hole[:, :-1]) * jnp.abs(image[:, 1:] - image[:, :-1])
     across = jnp.maximum(hole[:, :, 1:], hole[:, :, :-1]) * jnp.abs(image[:, :, 1:] - image[:, :, :-1])
     return jnp.mean(down) + jnp.mean(across)
 
 
 def adversarial_generator(logits_fake: Float[Array, "b h w 1"]) -> Float[Array, ""]:
-    """L_adv for the generator, Eq. 16-18: have the prediction judged real (the non-saturating form)."""
+    """Return the generator's L_adv, Eq. 16-18: cross-entropy to the label "real" (the non-saturating form)."""
     return jnp.mean(jax.nn.softplus(-logits_fake))
 
 
 def adversarial_discriminator(
     logits_real: Float[Array, "b h w 1"], logits_fake: Float[Array, "b h w 1"]
 ) -> Float[Array, ""]:
-    """L_adv for the discriminator, Eq. 16-18: tell truth from prediction."""
+    """Return the discriminator's L_adv, Eq. 16-18: cross-entropy of truth to "real" and prediction to "fake"."""
     return jnp.mean(jax.nn.softplus(-logits_real)) + jnp.mean(jax.nn.softplus(logits_fake))

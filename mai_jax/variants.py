@@ -1,19 +1,19 @@
-"""The rows of the paper's tables, by name: the methods, and the ablations of MAI.
+"""Named variants of a config: the methods and the ablations of MAI in the paper's tables.
 
-Every file of configs/ takes such a name: --config=configs/places2.py:mai_no_attention
+Every file of configs/ accepts such a name: --config=configs/places2.py:mai_no_attention
 """
 
 from typing import Any
 
 from mai_jax.config import Config
-from mai_jax.types import InputError
+from mai_jax.errors import InputError
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "mai": {},
     "pconv": {"method": "pconv"},
     "edge_connect": {"method": "edge_connect"},
     "pic": {"method": "pic"},
-    # Fig. 10 and section 5: without attention, one stage of it alone (their sizes at 256 px), the loss weights.
+    # Fig. 10 and section 5: no attention; attention at one stage (named by its size at 256 px); loss weights.
     "mai_no_attention": {"generator.attention_stages": ()},
     "mai_attention_32": {"generator.attention_stages": (1,)},
     "mai_attention_64": {"generator.attention_stages": (2,)},
@@ -21,15 +21,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mai_adversarial_0.001": {"losses.adversarial": 0.001},
     "mai_adversarial_1": {"losses.adversarial": 1.0},
     "mai_no_features": {"losses.perceptual": 0.0, "losses.style": 0.0},
-    # The paper's future work.
+    # Named as future work in the paper.
     "mai_region_norm": {"generator.norm": "region"},
 }
 
 
 def variant(config: Config, name: str) -> Config:
-    """`config`, changed in place into the variant of that name. Raises InputError for a name that there is not."""
+    """Apply the variant `name` to `config` in place, and return it. Raises InputError for an unknown name."""
     if name not in VARIANTS:
-        raise InputError(f"--config=...:{name}: no such variant; there are {', '.join(VARIANTS)}")
+        raise InputError(f"--config=...:{name}: no such variant; give one of {', '.join(VARIANTS)}")
     for path, value in VARIANTS[name].items():
         *parents, field = path.split(".")
         owner = config

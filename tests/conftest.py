@@ -17,31 +17,31 @@ install_import_hook("mai_jax", "beartype.beartype").__enter__()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_compiled_programs_pile_up():
-    """A file may leave a gigabyte of them behind, which no other file needs."""
+def free_compiled_programs():
+    """Free the compiled programs of each test file, up to a gigabyte, which no other file uses."""
     yield
     jax.clear_caches()
-    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # the GNU library keeps for itself what is freed
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # the GNU C library does not return freed memory by itself
         libc.malloc_trim(0)
 
 
 @pytest.fixture
 def x64():
-    """Double precision for one test."""
+    """Enable double precision for one test."""
     with jax.enable_x64(True):
         yield
 
 
 @pytest.fixture(scope="module")
 def browser():
-    """A headless Chromium; tests that need one are skipped where there is none."""
+    """Yield a headless Chromium; skip the test if there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="install the PyPI package playwright")
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         pytest.skip("no browser: install Debian's package chromium")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                 "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=quiet)
-        yield running
-        running.close()
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()

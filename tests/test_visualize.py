@@ -1,12 +1,12 @@
-"""The rounding that every result passes through, and that a picture shows each photograph where its title says."""
+"""Rounding to 8 bits, and the layout of pictures with several columns."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mai_jax.types import Batch
-from mai_jax.visualize import GAP, PAPER, TILE, show_hole, side_by_side, to_uint8
+from mai_jax.batch import Batch
+from mai_jax.visualize import BACKGROUND, GAP, TILE, show_hole, side_by_side, to_uint8
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, jnp.bfloat16])
@@ -22,8 +22,8 @@ def test_to_uint8_returns_every_level_in_both_libraries():
     assert isinstance(to_uint8(x), np.ndarray)
     for offset in (-0.49, 0, 0.49):
         assert np.array_equal(to_uint8(x + np.float32(offset / 255)), levels)
-        got = jax.jit(to_uint8)(jnp.asarray(x) + offset / 255)
-        assert isinstance(got, jax.Array) and np.array_equal(got, levels)
+        result = jax.jit(to_uint8)(jnp.asarray(x) + offset / 255)
+        assert isinstance(result, jax.Array) and np.array_equal(result, levels)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16])
@@ -35,13 +35,13 @@ def test_to_uint8_widens_half_precision_first(dtype):
 
 def test_show_hole_is_white_in_the_hole_only():
     image = jnp.full((1, 4, 4, 3), 0.25).at[:, 0].set(jnp.nan)
-    known = jnp.ones((1, 4, 4, 1)).at[:, 0].set(0)
-    assert np.all(show_hole(Batch(image, known))[:, 0] == 1)
-    assert np.all(show_hole(Batch(image, known))[:, 1:] == 0.25)
+    valid = jnp.ones((1, 4, 4, 1)).at[:, 0].set(0)
+    assert np.all(show_hole(Batch(image, valid))[:, 0] == 1)
+    assert np.all(show_hole(Batch(image, valid))[:, 1:] == 0.25)
 
 
 @pytest.mark.parametrize(("size", "factor"), [((64, 64), 3), ((100, 130), 2), ((256, 200), 1)])
-def test_side_by_side_shows_every_photograph_in_its_place(size, factor):
+def test_side_by_side_places_photographs_in_rows_and_columns(size, factor):
     images = np.random.default_rng(0).random((2, 3, *size, 3), np.float32)
     page = np.asarray(side_by_side({"input": images[0], "truth": images[1]}))
     height, width = size[0] * factor, size[1] * factor
@@ -52,24 +52,24 @@ def test_side_by_side_shows_every_photograph_in_its_place(size, factor):
             y, x = top + row * (height + GAP), GAP + column * (width + GAP)
             tile = page[y:y + height, x:x + width]
             assert np.array_equal(tile[factor // 2::factor, factor // 2::factor], to_uint8(images[column, row]))
-    assert np.any(page[:top] != PAPER)  # titles
+    assert np.any(page[:top] != BACKGROUND)  # titles
 
 
-def test_captions_stand_beside_the_row_and_never_run_out_of_the_page():
+def test_captions_are_beside_their_row_and_fit_into_the_picture():
     images = {"truth": np.ones((2, 64, 64, 3), np.float32)}
     plain = np.asarray(side_by_side(images))
     page = np.asarray(side_by_side(images, ["a/very/long/path/to/some/photograph/or/other.jpg\n20% hole", "b"]))
     gutter = page.shape[1] - plain.shape[1]
     assert TILE / 2 < gutter <= TILE + GAP
     assert np.array_equal(page[:, gutter:], plain)
-    written = np.any(page != PAPER, axis=2)
+    written = np.any(page != BACKGROUND, axis=2)
     assert not written[:, :GAP // 2].any() and written[plain.shape[0] - 64 * 3:, GAP:gutter].any()
-    assert np.array_equal(side_by_side(images, ["short", "b"]).crop((0, 0, 1, 1)), [[PAPER]])
+    assert np.array_equal(side_by_side(images, ["short", "b"]).crop((0, 0, 1, 1)), [[BACKGROUND]])
 
 
-def test_columns_that_do_not_match_are_an_error():
+def test_columns_of_different_shapes_are_an_error():
     one, two = np.ones((1, 64, 64, 3), np.float32), np.ones((2, 64, 64, 3), np.float32)
     with pytest.raises(ValueError, match="not of one shape"):
         side_by_side({"input": two}, ["only one"])
-    with pytest.raises(Exception, match=r"not of one shape|type"):  # by the annotation, where that is checked
+    with pytest.raises(Exception, match=r"not of one shape|type"):  # from the annotation, if annotations are checked
         side_by_side({"input": one, "truth": two})

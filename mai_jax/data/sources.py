@@ -1,4 +1,4 @@
-"""Where photographs come from: random access to encoded images, by name."""
+"""Sources of photographs: random access to the encoded images of a folder or of a named data set."""
 
 import hashlib
 import importlib.resources
@@ -6,16 +6,18 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, SupportsIndex, TypedDict, runtime_checkable
+from typing import Literal, Protocol, SupportsIndex, runtime_checkable
 
 from mai_jax.config import Data
-from mai_jax.data import folder, tfds_source
-from mai_jax.types import InputError
+from mai_jax.data import tfds_source
+from mai_jax.data.images import Encoded
+from mai_jax.errors import InputError
+from mai_jax.files import find_images, read_file
 
 Part = Literal["train", "test"]
 log = logging.getLogger(__name__)
 
-# The colour photographs inside scikit-image's wheel. No scene is in both parts: motorcycle_left and _right are one.
+# Colour photographs in scikit-image's wheel. No scene is in both parts: motorcycle_left and _right show the same scene.
 SAMPLE_PHOTOS = {
     "train": ("astronaut.png", "hubble_deep_field.jpg", "ihc.png", "motorcycle_left.png", "motorcycle_right.png",
               "retina.jpg"),
@@ -23,20 +25,13 @@ SAMPLE_PHOTOS = {
 }
 # The seven scenes of the paper's Places2 test set.
 SCENES = ("butte", "canyon", "field/cultivated", "field/wild", "synagogue/outdoor", "tundra", "valley")
-TFDS_SETS = {"places2": "places365_small", "celeb_a": "celeb_a"}  # names of sources that TensorFlow Datasets has
-HELD_OUT = 1 / 20  # share of a training folder that is held out when no test source is named
-
-
-class Encoded(TypedDict):
-    """One image: a name that is unique within its source, and the bytes of its file."""
-
-    id: str
-    bytes: bytes
+TFDS_SETS = {"places2": "places365_small", "celeb_a": "celeb_a"}  # source name -> name in TensorFlow Datasets
+HELD_OUT = 1 / 20  # share of a training folder that is held out if no test source is given
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Random access to encoded images. `repr` says what is in it and stays the same from run to run."""
+    """Random access to encoded images. `repr` describes the content and is the same in every run."""
 
     def __len__(self) -> int: ...
 
@@ -46,7 +41,7 @@ class Source(Protocol):
 
 
 class Files:
-    """Image files below one folder; the id is the path relative to it."""
+    """The image files of a folder; the id is the path relative to it. Indexing raises InputError."""
 
     def __init__(self, root: Path, names: Sequence[str]):
         self._root, self._names = root, list(names)
@@ -57,10 +52,10 @@ class Files:
     def __getitem__(self, i: SupportsIndex) -> Encoded:
         name = self._names[i]
         try:
-            return {"id": name, "bytes": folder.read_file(self._root / name)}
-        except OSError as reason:
-            why = reason.strerror
-            raise InputError(f"{self._root / name}: cannot be read ({why}); restore it or remove it") from reason
+            return {"id": name, "bytes": read_file(self._root / name)}
+        except OSError as error:
+            path, reason = self._root / name, error.strerror
+            raise InputError(f"{path}: cannot be read ({reason}); restore it or remove it") from error
 
     def __repr__(self) -> str:
         digest = hashlib.sha256(os.fsencode("\0".join(self._names))).hexdigest()
@@ -89,39 +84,39 @@ NAMED: dict[str, Callable[[Part], Source]] = {
 
 
 def open_source(data: Data, part: Part) -> Source:
-    """The photographs that `data` names for training or for testing.
+    """Return the source that `data` gives for training or for testing.
 
-    A folder that is named for training and has no test source beside it holds out about one image in twenty, chosen by
-    a hash of the relative path, so that an image stays in its part when others come or go. (A folder whose name is also
-    in `NAMED` is meant by "./name".) Raises InputError for a name that is neither in `NAMED` nor a folder of images.
+    If `data.test` is empty, about one image in twenty of the folder `data.train` is held out for testing, chosen by a
+    hash of the relative path, so that an image stays in its part when others are added or removed. (Write "./name" for
+    a folder whose name is in `NAMED`.) Raises InputError for a name that is neither in `NAMED` nor a folder of images.
     """
-    own_test = bool(data.test)
-    field = "test" if part == "test" and own_test else "train"
+    has_test = bool(data.test)
+    field = "test" if part == "test" and has_test else "train"
     name, setting = getattr(data, field), f"config.data.{field}"
     if name in NAMED:
         return NAMED[name](part)
     if not name or not Path(name).expanduser().exists():
         raise InputError(f"{setting}={name!r}: is neither a folder nor one of {', '.join(NAMED)}")
-    root, names = Path(name).expanduser(), folder.find_images(name, setting)
-    if own_test:
+    root, names = Path(name).expanduser(), find_images(name, setting)
+    if has_test:
         if part == "train":
             _warn_of_overlap(root, data.test)
         return Files(root, names)
     if len(names) == 1:
-        raise InputError(f"{setting}={name!r}: holds a single image and one must be held out; "
-                         "add images, or name config.data.test")
+        raise InputError(f"{setting}={name!r}: contains a single image and one must be held out; "
+                         "add images, or give config.data.test")
     held_out = _held_out(names)
     return Files(root, [name for name in names if (name in held_out) == (part == "test")])
 
 
 def _held_out(names: Sequence[str]) -> set[str]:
-    """The names with the smallest hashes, a share of about HELD_OUT, but at least one name in and one out."""
-    shares = {name: int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8]) / 2**64 for name in names}
-    count = sum(share < HELD_OUT for share in shares.values())
-    return set(sorted(names, key=shares.__getitem__)[:min(max(count, 1), len(names) - 1)])
+    """Return the names with a hash in the lowest HELD_OUT of its range; at least one name, at most all but one."""
+    hashes = {name: int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8]) / 2**64 for name in names}
+    count = sum(value < HELD_OUT for value in hashes.values())
+    return set(sorted(names, key=hashes.__getitem__)[:min(max(count, 1), len(names) - 1)])
 
 
 def _warn_of_overlap(train: Path, test: str) -> None:
     if test not in NAMED and Path(test).expanduser().resolve().is_relative_to(train.resolve()):
-        log.warning("config.data.test=%r lies in config.data.train=%r: training sees the images it is tested on", test,
-                    str(train))
+        log.warning("config.data.test=%r is inside config.data.train=%r: the test images are also used for training",
+                    test, str(train))

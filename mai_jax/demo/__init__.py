@@ -1,1 +1,1 @@
-"""The web page: a photograph in, a hole painted over it, the repaired photograph out. Needs the `demo` extra."""
+"""The web page for filling holes in photographs. Needs the extra `demo`."""

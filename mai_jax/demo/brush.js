@@ -1,5 +1,5 @@
-// The photo and what is painted over it. The server sends {photo, keep}; back goes {strokes}, a PNG of the photo's shown
-// size in which what is painted is opaque. Each stroke is kept as its path, so that undo is drawing the others again.
+// The photo and the brush strokes on it. The server sends {photo, keep}; the page returns {strokes}, a PNG of the
+// displayed size in which the strokes are opaque. Each stroke is stored as a path, so that undo draws the others again.
 const photo = element.querySelector("img");
 const canvas = element.querySelector("canvas");
 const size = element.querySelector("input");
@@ -29,26 +29,26 @@ function report() {
 }
 
 function show() {
-  const sent = props.value;
-  if (sent && "strokes" in sent) return;
-  if (!sent?.photo) {
+  const received = props.value;
+  if (received && "strokes" in received) return;
+  if (!received?.photo) {
     element.querySelector(".brush").hidden = true;
     return;
   }
   photo.onload = () => {
     const same = canvas.width === photo.naturalWidth && canvas.height === photo.naturalHeight;
-    if (!sent.keep || !same) strokes = [];
+    if (!received.keep || !same) strokes = [];
     canvas.width = photo.naturalWidth;
     canvas.height = photo.naturalHeight;
     element.querySelector(".brush").hidden = false;
     redraw();
     report();
   };
-  photo.src = sent.photo;
+  photo.src = received.photo;
 }
 
-// A stroke's width is in pixels of the screen, its points are in pixels of the canvas.
-function place(event) {
+// Return the position of the pointer in pixels of the canvas.
+function position(event) {
   const box = canvas.getBoundingClientRect();
   return [((event.clientX - box.left) * canvas.width) / box.width,
           ((event.clientY - box.top) * canvas.height) / box.height];
@@ -57,15 +57,16 @@ function place(event) {
 canvas.addEventListener("pointerdown", (event) => {
   if (event.button || current) return;
   canvas.setPointerCapture(event.pointerId);
+  // The slider is in pixels of the screen, the stroke in pixels of the canvas.
   const scale = canvas.width / canvas.getBoundingClientRect().width;
-  current = { pointer: event.pointerId, width: size.valueAsNumber * scale, points: [place(event)] };
+  current = { pointer: event.pointerId, width: size.valueAsNumber * scale, points: [position(event)] };
   strokes.push(current);
   redraw();
 });
 canvas.addEventListener("pointermove", (event) => {
   if (event.pointerId !== current?.pointer) return;
   const events = event.getCoalescedEvents?.() ?? [];
-  current.points.push(...(events.length ? events : [event]).map(place));
+  current.points.push(...(events.length ? events : [event]).map(position));
   draw(current);
 });
 for (const end of ["pointerup", "pointercancel"]) {
@@ -78,8 +79,8 @@ for (const end of ["pointerup", "pointercancel"]) {
 undo.addEventListener("click", () => { strokes.pop(); redraw(); report(); });
 clear.addEventListener("click", () => { strokes = []; redraw(); report(); });
 
-// The cursor is a circle of the brush's size.
-function cursor() {
+// Show the cursor as a circle of the size of the brush.
+function updateCursor() {
   const d = size.valueAsNumber;
   const ring = (r, colour) => `<circle cx="${d / 2 + 1}" cy="${d / 2 + 1}" r="${r}" fill="none" stroke="${colour}"/>`;
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${d + 2}" height="${d + 2}">`
@@ -87,7 +88,7 @@ function cursor() {
   const url = `data:image/svg+xml,${encodeURIComponent(svg)}`;
   canvas.style.cursor = `url("${url}") ${d / 2 + 1} ${d / 2 + 1}, crosshair`;
 }
-size.addEventListener("input", cursor);
-cursor();
+size.addEventListener("input", updateCursor);
+updateCursor();
 watch("value", show);
 show();

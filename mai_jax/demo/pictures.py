@@ -1,7 +1,7 @@
-"""What the page shows of a photograph, and how what is painted over it there becomes a hole in the photograph.
+"""Pictures of a photograph for the browser, and the hole that the browser's brush strokes define.
 
-A browser is sent pictures of at most SHOWN pixels on a side, however large the photograph is; places go from one to the
-other by nearest neighbour.
+The browser receives pictures of at most MAX_SIDE pixels a side, whatever the size of the photograph. Positions are
+converted between both sizes by nearest neighbour.
 """
 
 import base64
@@ -11,74 +11,74 @@ import numpy as np
 from jaxtyping import Bool, UInt8, UInt16
 from PIL import Image
 
-from mai_jax import photos
-from mai_jax.types import InputError
-from mai_jax.visualize import eight_bits
+from mai_jax import image_io
+from mai_jax.errors import InputError
+from mai_jax.visualize import to_eight_bits
 
-SHOWN = 1280  # pixels on the longer side
-TINT = np.array((230, 0, 126))  # of a hole, as the brush's
-PAINTED = "what was painted"  # its name in errors
+MAX_SIDE = 1280  # pixels of the longer side
+TINT = np.array((230, 0, 126))  # colour of the hole; brush.js has the same
+STROKES = "the brush strokes"  # their name in errors
 
 Pixels = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 
 
-def shown_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width at which the page shows a photograph: its own, or with SHOWN pixels on the longer side."""
-    shrink = max(height, width, SHOWN) / SHOWN
+def display_size(height: int, width: int) -> tuple[int, int]:
+    """Return the displayed height and width: those of the photograph, or with MAX_SIDE pixels on the longer side."""
+    shrink = max(height, width, MAX_SIDE) / MAX_SIDE
     return max(1, round(height / shrink)), max(1, round(width / shrink))
 
 
-def shown(pixels: Pixels) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The photograph with 8 bits in the size in which the page shows it."""
-    eight = eight_bits(pixels)
-    height, width = shown_size(*pixels.shape[:2])
-    return np.asarray(Image.fromarray(eight).resize((width, height), Image.Resampling.BOX, reducing_gap=2))
+def display(pixels: Pixels) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Return the photograph with 8 bits at its displayed size."""
+    height, width = display_size(*pixels.shape[:2])
+    image = Image.fromarray(to_eight_bits(pixels))
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX, reducing_gap=2))
 
 
-def scaled(hole: Bool[np.ndarray, "h w"], height: int, width: int) -> Bool[np.ndarray, "h2 w2"]:
-    """The hole in another size: each pixel asks the one nearest to its centre."""
+def resize_hole(hole: Bool[np.ndarray, "h w"], height: int, width: int) -> Bool[np.ndarray, "h2 w2"]:
+    """Return the hole resized by nearest neighbour, sampled at the centre of each pixel."""
     rows, columns = (((2 * np.arange(new) + 1) * old) // (2 * new)
                      for new, old in zip((height, width), hole.shape, strict=True))
     return hole[rows[:, None], columns]
 
 
-def tinted(pixels: Pixels, hole: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The photograph as shown, with the hole in the brush's colour."""
-    picture = shown(pixels)
-    mixed = (0.4 * picture + 0.6 * TINT).astype(np.uint8)
-    return np.where(scaled(hole, *picture.shape[:2])[..., None], mixed, picture)
+def tint_hole(pixels: Pixels, hole: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Return the displayed photograph with the hole in the colour of the brush."""
+    picture = display(pixels)
+    tinted = (0.4 * picture + 0.6 * TINT).astype(np.uint8)
+    return np.where(resize_hole(hole, *picture.shape[:2])[..., None], tinted, picture)
 
 
-def outlined(pixels: Pixels, hole: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The photograph as shown, with a line around the hole."""
-    picture = shown(pixels).copy()
-    inside = scaled(hole, *picture.shape[:2])
+def outline_hole(pixels: Pixels, hole: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Return the displayed photograph with a line around the hole."""
+    picture = display(pixels).copy()
+    inside = resize_hole(hole, *picture.shape[:2])
     padded = np.pad(inside, 1)
-    around = padded[2:, 1:-1] | padded[:-2, 1:-1] | padded[1:-1, 2:] | padded[1:-1, :-2]
-    picture[around & ~inside] = TINT
+    neighbours = padded[2:, 1:-1] | padded[:-2, 1:-1] | padded[1:-1, 2:] | padded[1:-1, :-2]
+    picture[neighbours & ~inside] = TINT
     return picture
 
 
 def data_url(picture: UInt8[np.ndarray, "h w 3"]) -> str:
-    """The picture as an address that holds it, so that no file is written for it."""
+    """Return the picture as a data URL, so that the server stores no file for it."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=90)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def painted(strokes: str, height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """The hole that the brush painted over a photograph of that size, from the PNG that the page sends.
+def hole_from_strokes(strokes: str, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    """Return the hole of the brush strokes on a photograph of that size.
 
-    `strokes` is its data URL, "" if nothing was painted. Raises InputError unless it is a PNG of the shown size.
+    `strokes` is the data URL of the PNG that the page sends, "" without strokes. Raises InputError unless it is a PNG
+    of the displayed size.
     """
     if not strokes:
         return np.zeros((height, width), bool)
-    high, wide = shown_size(height, width)
     try:
         encoded = base64.b64decode(strokes.removeprefix("data:image/png;base64,"), validate=True)
     except ValueError as reason:
-        raise InputError(f"{PAINTED}: did not arrive whole; load the page again") from reason
-    alpha = photos.decode(encoded, PAINTED).alpha
-    if alpha is None or alpha.shape != (high, wide):
-        raise InputError(f"{PAINTED}: belongs to another photo; load the page again")
-    return scaled(alpha >= 128, height, width)
+        raise InputError(f"{STROKES}: were transmitted incompletely; reload the page") from reason
+    alpha = image_io.decode(encoded, STROKES).alpha
+    if alpha is None or alpha.shape != display_size(height, width):
+        raise InputError(f"{STROKES}: belong to another photo; reload the page")
+    return resize_hole(alpha >= 128, height, width)

@@ -1,0 +1,1 @@
+"""Evaluation: datasets, metrics, protocols, classical baselines, statistics, mask benchmarks and reports."""

@@ -1,63 +1,66 @@
-"""Fillings that learn nothing: the floor of every table. They see only what is given, and leave it bit for bit."""
+"""Classical inpainting methods without training, as baselines. They read only valid pixels and leave them unchanged."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from types import ModuleType
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Array, Bool, Float, UInt8
 from skimage.restoration import inpaint_biharmonic
 
-from mai_jax.evaluation import mean_colour
-from mai_jax.types import Batch, InputError
+from mai_jax.batch import Batch
+from mai_jax.errors import InputError
 from mai_jax.visualize import to_uint8
 
 Image = UInt8[np.ndarray, "h w 3"]
 Hole = Bool[np.ndarray, "h w"]
 Fill = Callable[[Image, Hole], Image]
 
-RADIUS = 3  # pixels around each that OpenCV's two methods read
+RADIUS = 3  # of the neighbourhood of a pixel, in pixels, for the two methods of OpenCV
 
 
 def fill_mean_colour(image: Image, hole: Hole) -> Image:
-    """The mean colour of the given pixels; mid-grey without any."""
-    batch = Batch(np.float32(image[None]) / 255, 1 - np.float32(hole[None, ..., None]))
-    return np.where(hole[..., None], to_uint8(np.asarray(mean_colour.fill(batch)[0])), image)
+    """Fill with the mean colour of the valid pixels, or with mid-grey if there are none."""
+    valid = 1 - hole[None, ..., None].astype(np.float32)
+    batch = Batch(jnp.asarray(image[None].astype(np.float32) / 255), jnp.asarray(valid))
+    return np.where(hole[..., None], to_uint8(np.asarray(mean_colour(batch)[0])), image)
 
 
-def _blindfold(fill: Fill) -> Fill:
-    """Hides what is in the hole and puts the given pixels back. An image that is all hole becomes mid-grey.
+def _without_leak(fill: Fill) -> Fill:
+    """Return `fill` on an image whose hole content is hidden, with the valid pixels restored afterwards.
 
-    The hole's content must be hidden, for OpenCV's gradients at its border read it: the truth would leak, up to five
-    levels were seen. The mean colour disturbs them least.
+    OpenCV's gradients at the border of the hole read the content of the hole, so the ground truth would leak into the
+    result (differences of up to five levels were measured). The mean colour changes the result least. An image that is
+    all hole becomes mid-grey.
     """
 
     @wraps(fill)
-    def blind(image: Image, hole: Hole) -> Image:
+    def wrapped(image: Image, hole: Hole) -> Image:
         hidden = fill_mean_colour(image, hole)
         return hidden if hole.all() else np.where(hole[..., None], fill(hidden, hole), image)
 
-    return blind
+    return wrapped
 
 
-@_blindfold
+@_without_leak
 def fill_telea(image: Image, hole: Hole) -> Image:
-    """Fast marching from the border of the hole (Telea 2004), by OpenCV."""
+    """Fill by fast marching from the border of the hole (Telea 2004), with OpenCV."""
     cv2 = _opencv()
     return cv2.inpaint(image, hole.astype(np.uint8), RADIUS, cv2.INPAINT_TELEA)
 
 
-@_blindfold
+@_without_leak
 def fill_navier_stokes(image: Image, hole: Hole) -> Image:
-    """Lines of equal brightness carried on as by a flow (Bertalmio, Bertozzi, Sapiro 2001), by OpenCV."""
+    """Continue isophotes by the Navier-Stokes equations (Bertalmio, Bertozzi, Sapiro 2001), with OpenCV."""
     cv2 = _opencv()
     return cv2.inpaint(image, hole.astype(np.uint8), RADIUS, cv2.INPAINT_NS)
 
 
-@_blindfold
+@_without_leak
 def fill_biharmonic(image: Image, hole: Hole) -> Image:
-    """The surface that bends least (Damelin, Hoang 2018), cut at the darkest and brightest given value."""
+    """Solve the biharmonic equation (Damelin, Hoang 2018); clip to the range of the valid values."""
     return to_uint8(inpaint_biharmonic(image, hole, channel_axis=-1))
 
 
@@ -80,6 +83,18 @@ METHODS: dict[str, Fill] = {
 def fill_many(
     fill: Fill, images: UInt8[np.ndarray, "b h w 3"], holes: Bool[np.ndarray, "b h w"]
 ) -> UInt8[np.ndarray, "b h w 3"]:
-    """A batch at once. The libraries let go of Python's lock: two cores are 1.4 (biharmonic) to 1.8 times as fast."""
+    """Fill a batch in threads.
+
+    The libraries release Python's global lock: two cores are 1.4 (biharmonic) to 1.8 times as fast as one.
+    """
     with ThreadPoolExecutor() as pool:
         return np.stack(list(pool.map(fill, images, holes)))
+
+
+def mean_colour(batch: Batch) -> Float[Array, "b h w 3"]:
+    """Return images of one colour: the mean of the valid pixels of each image, or mid-grey (0.5) without any."""
+    is_valid = batch.valid > 0
+    pixels = jnp.sum(is_valid, axis=(1, 2), keepdims=True)
+    total = jnp.sum(jnp.where(is_valid, batch.image, 0), axis=(1, 2), keepdims=True)
+    colour = jnp.where(pixels > 0, total / jnp.maximum(pixels, 1), 0.5)
+    return jnp.broadcast_to(colour, batch.image.shape)

@@ -1,8 +1,8 @@
-"""How a painted photograph is measured, as a preset each: `default` is ours, the others are those of published scripts.
+"""Evaluation protocols: `default`, and those of published evaluation scripts.
 
-The same pixels give an SSIM 0.02 and a PSNR 0.3 dB apart from one script to the next, so a number without its protocol
-says nothing. What a project's script does not measure is missing here, never made up. Files are taken as they are, so
-whoever compares with a project that saved JPEG has to give JPEG.
+Between the scripts the SSIM of the same pixels differs by 0.02 and the PSNR by 0.3 dB, so a number is meaningless
+without its protocol. A metric that a script does not compute is not part of its protocol. Files are measured as they
+are: to compare with a project that saved JPEG, give JPEG files.
 """
 
 from collections.abc import Mapping
@@ -18,61 +18,61 @@ from mai_jax.evaluation import metrics
 from mai_jax.visualize import to_uint8
 
 Pixels = UInt8[Array | np.ndarray, "b h w 3"]
-Painted = Pixels | Float[Array | np.ndarray, "b h w 3"]
+Prediction = Pixels | Float[Array | np.ndarray, "b h w 3"]
 Holes = Bool[Array | np.ndarray, "b h w"]
 
 
 @dataclass(frozen=True, eq=False)
 class Protocol:
-    """What is compared, and by which formulas.
+    """A definition of which images are compared, and by which metrics.
 
-    `about` is the definition in words, for a report. `metrics` are functions of two batches in [0, 1].
+    `about` is the definition in words, for reports. `metrics` are functions of two batches in [0, 1].
     """
 
     about: str
     metrics: Mapping[str, metrics.Metric]
-    truncated: bool = False  # levels 0 ... 255 are cut off after the point, not rounded to nearest
-    completes_files: bool = False  # a file's pixels outside of the hole give way to the true ones
+    truncated: bool = False  # conversion to uint8 truncates instead of rounding
+    completes_files: bool = False  # the valid pixels of a file are replaced by the true ones
     grey: bool = False
 
-    def compared(self, painted: Painted, truth: Pixels, hole: Holes) -> UInt8[Array, "b h w 3"]:
-        """The pixels that are held against the truth.
+    def compared(self, prediction: Prediction, truth: Pixels, hole: Holes) -> UInt8[Array, "b h w 3"]:
+        """Return the pixels that are compared with the truth.
 
-        Floats are what a network painted, in [0, 1] and not yet completed: they become levels as the protocol has it,
-        and outside of the hole the true pixels take their place, as every project here does before it saves.
-        uint8 are the pixels of a file that any program wrote. A published script reads those and no mask, so it
-        measures what is wrong outside of the hole too; `default` completes them.
+        A float `prediction` is the raw output of a network in [0, 1]. It is converted to uint8 as the protocol defines
+        and completed with the true pixels outside the hole, as all these projects do before they save a file.
+        A uint8 `prediction` is the content of a file. The published scripts read files without masks and therefore
+        also measure errors outside the hole; `default` completes files too.
         """
-        from_file = painted.dtype == np.uint8
+        from_file = prediction.dtype == np.uint8
         if not from_file:
-            painted = _truncate(painted) if self.truncated else to_uint8(jnp.asarray(painted))
+            prediction = _truncate(prediction) if self.truncated else to_uint8(jnp.asarray(prediction))
         if from_file and not self.completes_files:
-            return jnp.asarray(painted)
-        return jnp.where(hole[..., None], painted, truth)
+            return jnp.asarray(prediction)
+        return jnp.where(hole[..., None], prediction, truth)
 
     @partial(jax.jit, static_argnums=0)
-    def measure(self, painted: Painted, truth: Pixels, hole: Holes) -> dict[str, Float[Array, "b"]]:
-        """Every metric of the protocol, and `hole_psnr` and `hole_l1`: those of `default`, of the hole's pixels only.
+    def measure(self, prediction: Prediction, truth: Pixels, hole: Holes) -> dict[str, Float[Array, "b"]]:
+        """Return every metric of the protocol, and PSNR and l1 in RGB over the hole pixels, `hole_psnr` and `hole_l1`.
 
-        Of an image without a hole the latter two mean nothing (+inf, 0): see `records`. Raises InputError for images
-        that are smaller than a window of SSIM.
+        For an image without a hole the latter two are undefined (here +inf and 0): see `records`. Raises InputError if
+        the images are smaller than the window of SSIM.
         """
-        # One image at a time stays in the cache of a CPU: twice as fast there as the batch at once.
-        one = jax.lax.map(lambda image: self._measure(*(x[None] for x in image)), (painted, truth, hole))
-        return {name: column[:, 0] for name, column in one.items()}
+        # One image at a time fits the cache of a CPU: twice as fast there as the whole batch.
+        columns = jax.lax.map(lambda image: self._measure(*(x[None] for x in image)), (prediction, truth, hole))
+        return {name: column[:, 0] for name, column in columns.items()}
 
-    def _measure(self, painted: Painted, truth: Pixels, hole: Holes) -> dict[str, Float[Array, "b"]]:
-        a, b = (x.astype(jnp.float32) / 255 for x in (self.compared(painted, truth, hole), truth))
-        seen = (metrics.grey(a), metrics.grey(b)) if self.grey else (a, b)
+    def _measure(self, prediction: Prediction, truth: Pixels, hole: Holes) -> dict[str, Float[Array, "b"]]:
+        a, b = (x.astype(jnp.float32) / 255 for x in (self.compared(prediction, truth, hole), truth))
+        pair = (metrics.grey(a), metrics.grey(b)) if self.grey else (a, b)
         in_hole = {"hole_psnr": metrics.hole_psnr(a, b, hole), "hole_l1": metrics.hole_l1(a, b, hole)}
-        return {name: metric(*seen) for name, metric in self.metrics.items()} | in_hole
+        return {name: metric(*pair) for name, metric in self.metrics.items()} | in_hole
 
-    def records(self, painted: Painted, truth: Pixels, hole: Holes) -> list[dict[str, float]]:
-        """`measure` as one dict per image; `hole_psnr` and `hole_l1` are not in that of an image without a hole."""
-        columns = {name: np.asarray(column) for name, column in self.measure(painted, truth, hole).items()}
-        holed = np.asarray(hole).any((1, 2))
-        return [{name: float(column[i]) for name, column in columns.items() if holed[i] or not name.startswith("hole_")}
-                for i in range(len(holed))]
+    def records(self, prediction: Prediction, truth: Pixels, hole: Holes) -> list[dict[str, float]]:
+        """Return `measure` as one dict per image, without `hole_psnr` and `hole_l1` for an image without a hole."""
+        columns = {name: np.asarray(column) for name, column in self.measure(prediction, truth, hole).items()}
+        has_hole = np.any(hole, axis=(1, 2))
+        return [{name: float(column[i]) for name, column in columns.items()
+                 if has_hole[i] or not name.startswith("hole_")} for i in range(len(has_hole))]
 
 
 def _truncate(x: Float[Array | np.ndarray, "..."]) -> UInt8[Array, "..."]:

@@ -1,4 +1,4 @@
-"""A trained method applied to photographs of any size."""
+"""A trained model applied to photographs of any size."""
 
 from mai_jax.inference.inpainter import Inpainter
 

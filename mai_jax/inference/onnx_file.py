@@ -1,8 +1,8 @@
-"""A function of a photograph and its hole as an ONNX file, by jax2onnx (an optional dependency).
+"""Conversion of a function (image, hole) -> completed to ONNX with jax2onnx, an optional dependency.
 
-The batch may be open, height and width may not: jax2onnx 0.13 does not convert an open size that is a product (8*h). It
-also replaces functions of JAX and Flax while it traces, and some of its own return other types (float64) than the
-originals. So JAX alone traces the function, and the converter gets nothing but primitives.
+The batch size may be variable, height and width may not: jax2onnx 0.13 does not convert a symbolic size that is a
+product (8*h). While it traces, it also replaces functions of JAX and Flax, some by functions that return other types
+(float64). Therefore JAX traces the function first, and the converter receives only primitives.
 """
 
 import logging
@@ -16,36 +16,37 @@ from jaxtyping import Array, Float
 
 Complete = Callable[[Float[Array, "b h w 3"], Float[Array, "b h w 1"]], Float[Array, "b h w 3"]]
 
-OPSET = 18  # of 2022: older runtimes read it too
+OPSET = 18  # of 2022: older runtimes support it as well
 
 
 def convert(
-    complete: Complete, arguments: list[jax.ShapeDtypeStruct], name: str, meaning: dict[str, str]
+    complete: Complete, arguments: list[jax.ShapeDtypeStruct], name: str, descriptions: dict[str, str]
 ) -> bytes:
-    """The content of a file that holds `complete` at the shapes of `arguments`, in standard operators only.
+    """Return the content of an ONNX file with `complete` at the shapes of `arguments`, in standard operators only.
 
-    `meaning` holds the name of each input, then of the output, and what it is; both stand in the file.
+    `descriptions` maps the name of each input, then of the output, to a description; the file contains both. `name` is
+    the documentation string of the model.
     """
     import jax2onnx
 
     for library in ("jax2onnx", "onnx_ir"):
-        logging.getLogger(library).setLevel(logging.ERROR)  # hundreds of lines that their user can do nothing about
+        logging.getLogger(library).setLevel(logging.ERROR)  # they log hundreds of lines that need no action
     traced = jax.make_jaxpr(complete)(*arguments)
 
     def as_traced(*inputs: Array) -> Array:
         return _evaluate(traced.jaxpr, traced.consts, inputs)[0]
 
-    names = list(meaning)
+    names = list(descriptions)
     model = jax2onnx.to_onnx(as_traced, arguments, model_name="mai_jax", opset=OPSET, input_names=names[:-1],
                              output_names=names[-1:])
     model.doc_string = name
     for value in (*model.graph.input, *model.graph.output):
-        value.doc_string = meaning[value.name]
+        value.doc_string = descriptions[value.name]
     return model.SerializeToString()
 
 
 def _evaluate(jaxpr: Jaxpr, constants: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
-    """What `jaxpr` computes, with padding written as concatenation: the converter cannot pad an open batch."""
+    """Return the results of `jaxpr`, with padding as concatenation: the converter cannot pad a variable batch."""
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *inputs), strict=True))
 
     def read(atom: Any) -> Any:
@@ -53,17 +54,18 @@ def _evaluate(jaxpr: Jaxpr, constants: Sequence[Any], inputs: Sequence[Any]) -> 
 
     for equation in jaxpr.eqns:
         operands = [read(atom) for atom in equation.invars]
-        called = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
-        if equation.primitive.name == "platform_index":  # which form of a computation: the one for any platform
+        if equation.primitive.name == "platform_index":  # select the branch for all platforms
             results = [equation.params["platforms"].index(None)]
         elif equation.params.get("branches_platforms"):
             chosen, *operands = operands
-            form = equation.params["branches"][chosen]
-            results = _evaluate(form.jaxpr, form.consts, operands)
+            branch = equation.params["branches"][chosen]
+            results = _evaluate(branch.jaxpr, branch.consts, operands)
         elif equation.primitive.name in ("jit", "custom_jvp_call", "custom_vjp_call"):
+            called = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
             results = _evaluate(called.jaxpr, called.consts, operands)
         elif equation.primitive.name == "pad":
-            results = [_pad(*operands, equation.params["padding_config"])]
+            x, value = operands
+            results = [_pad(x, value, equation.params["padding_config"])]
         else:
             results = equation.primitive.bind(*operands, **equation.params)
             results = results if equation.primitive.multiple_results else [results]
@@ -72,7 +74,10 @@ def _evaluate(jaxpr: Jaxpr, constants: Sequence[Any], inputs: Sequence[Any]) -> 
 
 
 def _pad(x: Array, value: Array, widths: Sequence[tuple[int, int, int]]) -> Array:
-    """As `jax.lax.pad`, with nothing between the elements and nothing cut off."""
+    """Return `jax.lax.pad(x, value, widths)`.
+
+    Raises NotImplementedError for padding between elements and for negative padding.
+    """
     for axis, (before, after, between) in enumerate(widths):
         if between or min(before, after) < 0:
             raise NotImplementedError(f"padding by {widths}")

@@ -1,11 +1,13 @@
-"""The methods: one file each, all behind the contract of `base.Model`."""
+"""The methods, one file per paper, behind the interface of `base.Model`."""
 
+from mai_jax.models.base import Model
 from mai_jax.models.edge_connect import EdgeConnect
 from mai_jax.models.mai import MAI
-from mai_jax.models.pconv_public import PublicPConv
-from mai_jax.models.pconv_unet import PConv
+from mai_jax.models.pconv import PConv, PublicPConv
 from mai_jax.models.pic import PIC
 
-MODELS = {"mai": MAI, "pconv": PConv, "pconv_public": PublicPConv, "edge_connect": EdgeConnect, "pic": PIC}
-# As the paper writes them, in the order of its tables.
+MODELS: dict[str, type[Model]] = {
+    "mai": MAI, "pconv": PConv, "pconv_public": PublicPConv, "edge_connect": EdgeConnect, "pic": PIC,
+}  # fmt: skip
+# Titles in tables and figures, in the order of the paper's tables.
 TITLES = {"pic": "PIC", "pconv": "PConv", "edge_connect": "EdgeConnect", "mai": "MAI", "pconv_public": "PConv (public)"}

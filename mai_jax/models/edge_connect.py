@@ -1,8 +1,8 @@
-"""EdgeConnect [21], the rival that draws the missing edges first and then paints between them: two pairs of players.
+"""EdgeConnect [21]: a pair of networks completes the edges in the hole, a second pair predicts the image from them.
 
-While it trains, the two pairs share nothing: the edge generator learns to go on with the edges around a hole, and the
-generator paints by the true edges of the whole photograph. While it is finetuned, the generator paints by the edges
-that the edge generator, which no longer moves, drew in the hole, and so it does ever after.
+In the main phase the pairs train independently: the edge generator learns to complete edges, and the generator is
+given the true edges of the whole photograph. In the finetuning phase the edge generator is frozen and the generator
+is given its completed edges, as in prediction.
 """
 
 from functools import cached_property
@@ -11,22 +11,31 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 from jax.ad_checkpoint import checkpoint_name
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
-from mai_jax import config as config_lib
 from mai_jax import losses
-from mai_jax.config import Adam
-from mai_jax.models.base import Aux, ByPlayer, pad_with_hole, rematerialised
-from mai_jax.nn import vgg19
+from mai_jax.batch import Batch, Completion, complete
+from mai_jax.config import Config
+from mai_jax.models.base import (
+    Aux,
+    Variables,
+    adam,
+    discriminate_both,
+    network_variables,
+    pad_with_hole,
+    rematerialize,
+    weighted_sum,
+)
+from mai_jax.nn import vgg
 from mai_jax.nn.canny import canny, to_grey
 from mai_jax.nn.patch_discriminator import PatchDiscriminator
-from mai_jax.nn.precision import narrow, wide
-from mai_jax.types import Batch, Completion, complete
+from mai_jax.nn.precision import to_compute_dtype, to_float32
 
 NORMAL = nn.initializers.normal(0.02)
 BLOCKS = 8
-SHRINK = 4  # the map of the residual blocks is so many times smaller than the image
+DOWNSAMPLING = 4  # of the residual blocks' maps
 PERCEPTUAL = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 STYLE = ("conv2_2", "conv3_4", "conv4_4", "conv5_2")
 
@@ -35,13 +44,13 @@ Edges = Float[Array, "b h w 1"]
 
 
 class Generator(nn.Module):
-    """An encoder, residual blocks of dilated convolutions, a decoder: the shape of both generators.
+    """An encoder, residual blocks of dilated convolutions and a decoder: the architecture of both generators.
 
-    What it returns is linear. If `spectral`, every convolution but the last is spectrally normalised; each call then
-    takes one step of power iteration, which `update_stats` keeps (collection "batch_stats").
+    The output is linear. If `spectral`, every convolution but the last is spectrally normalized; each call then takes
+    one step of power iteration, which `update_stats` stores (collection "batch_stats").
     """
 
-    channels: int  # of what it draws
+    channels: int  # of the output
     width: int
     spectral: bool
     dtype: str = "float32"  # of the activations; the result is float32
@@ -56,11 +65,14 @@ class Generator(nn.Module):
             return nn.InstanceNorm(epsilon=1e-5, use_bias=False, use_scale=False, use_fast_variance=False)(
                 checkpoint_name(x, "conv"))
 
-        c, settings = self.width, {"dtype": narrow(x, self.dtype).dtype, "kernel_init": NORMAL}
-        halve = {"kernel_size": (4, 4), "strides": 2, "padding": 1, **settings}
-        double = {"kernel_size": (4, 4), "strides": (2, 2), "padding": (2, 2), **settings}  # 4 - 1 - PyTorch's padding
-        wide_window = {"kernel_size": (7, 7), "padding": 0, **settings}
-        block = {"features": 4 * c, "kernel_size": (3, 3), "padding": 0, "use_bias": not self.spectral, **settings}
+        c = self.width
+        settings: dict[str, Any] = {"dtype": to_compute_dtype(x, self.dtype).dtype, "kernel_init": NORMAL}
+        halve: dict[str, Any] = {"kernel_size": (4, 4), "strides": 2, "padding": 1, **settings}
+        # Padding: 4 - 1 - PyTorch's padding.
+        double: dict[str, Any] = {"kernel_size": (4, 4), "strides": (2, 2), "padding": (2, 2), **settings}
+        wide_window: dict[str, Any] = {"kernel_size": (7, 7), "padding": 0, **settings}
+        block: dict[str, Any] = {
+            "features": 4 * c, "kernel_size": (3, 3), "padding": 0, "use_bias": not self.spectral, **settings}
 
         x = nn.relu(layer(nn.Conv(c, **wide_window, name="encode_1"), _reflect(x, 3)))
         x = nn.relu(layer(nn.Conv(2 * c, **halve, name="encode_2"), x))
@@ -70,7 +82,7 @@ class Generator(nn.Module):
             x = x + layer(nn.Conv(**block, name=f"block_{i}"), _reflect(inner, 1))
         x = nn.relu(layer(nn.ConvTranspose(2 * c, **double, name="decode_1"), x))
         x = nn.relu(layer(nn.ConvTranspose(c, **double, name="decode_2"), x))
-        return wide(nn.Conv(self.channels, **wide_window, name="decode_3")(_reflect(x, 3)))
+        return to_float32(nn.Conv(self.channels, **wide_window, name="decode_3")(_reflect(x, 3)))
 
 
 def _reflect(x: Map, by: int) -> Map:
@@ -78,166 +90,176 @@ def _reflect(x: Map, by: int) -> Map:
 
 
 class EdgeConnect:
-    """The method. Where edges are known they stay, also when painting: the generator was finetuned that way."""
+    """The method. Edges of valid pixels are kept, also in prediction: the generator was finetuned with them."""
 
-    def __init__(self, config: config_lib.Config, phase: str = "train") -> None:
+    def __init__(self, config: Config, phase: str = "main") -> None:
         self.config = config
-        self.by_true_edges = phase == "train"
+        self.uses_true_edges = phase == "main"
         pair = ("generator", "discriminator")
-        self.players = ("edge_generator", "edge_discriminator", *pair) if self.by_true_edges else pair
+        self.networks = ("edge_generator", "edge_discriminator", *pair) if self.uses_true_edges else pair
         self.edge_generator = Generator(1, config.generator.width, spectral=True, dtype=config.dtype)
         self.generator = Generator(3, config.generator.width, spectral=False, dtype=config.dtype)
         self.discriminator = PatchDiscriminator(
             config.discriminator.width, config.discriminator.leaky_slope, config.dtype, use_bias=False,
             kernel_init=NORMAL)
-        self.vgg19 = vgg19.VGG19Rectified(config.vgg16.width, config.dtype)
-
-    @property
-    def adam(self) -> dict[str, Adam]:
-        """1e-4 for generators, a tenth of it for discriminators, where the phase's learning rate is 2e-4."""
-        generator, discriminator = Adam(0.5, 0.0, 0.9), Adam(0.05, 0.0, 0.9)
-        return {"edge_generator": generator, "edge_discriminator": discriminator,
-                "generator": generator, "discriminator": discriminator}  # fmt: skip
+        self.vgg19 = vgg.VGG19Rectified(config.vgg16.width, config.dtype)
 
     @cached_property
     def vgg19_params(self) -> dict[str, Any]:
         """Weights of the feature extractor: read for training only, never trained, not part of a checkpoint."""
-        return vgg19.from_config(self.config.vgg16)
+        return vgg.from_config(vgg.VGG19, self.config.vgg16)
 
     def prepare(self) -> None:
         _ = self.vgg19_params
 
-    def init(self, key: Array, batch: Batch) -> tuple[ByPlayer, ByPlayer]:
-        grey, known = to_grey(batch.image), batch.known
-        networks = {
-            "edge_generator": (self.edge_generator, _to_draw_from(grey, grey, known)),
-            "edge_discriminator": (self.discriminator, _together(grey, grey)),
-            "generator": (self.generator, _to_paint_from(batch, grey)),
+    def make_optimizers(self, schedule: optax.Schedule) -> dict[str, optax.GradientTransformation]:
+        c = self.config.edge_connect
+        generator, discriminator = adam(c.generator_adam, schedule), adam(c.discriminator_adam, schedule)
+        return {"edge_generator": generator, "edge_discriminator": discriminator,
+                "generator": generator, "discriminator": discriminator}  # fmt: skip
+
+    def init(self, rng: Array, batch: Batch) -> Variables:
+        grey, valid = to_grey(batch.image), batch.valid
+        modules = {
+            "edge_generator": (self.edge_generator, _edge_generator_input(grey, grey, valid)),
+            "edge_discriminator": (self.discriminator, _concatenate(grey, grey)),
+            "generator": (self.generator, _generator_input(batch, grey)),
             "discriminator": (self.discriminator, batch.image),
         }
-        keys = jax.random.split(key, len(networks))
-        made = {player: network.init(k, x, update_stats=True)
-                for k, (player, (network, x)) in zip(keys, networks.items(), strict=True)}  # fmt: skip
-        stats = {player: variables["batch_stats"] if player != "generator" else {}
-                 for player, variables in made.items()}  # fmt: skip
-        return {player: _as_drawn(made[player]["params"], stats[player]) for player in made}, stats
+        rngs = jax.random.split(rng, len(modules))
+        variables = {name: module.init(key, x, update_stats=True)
+                     for key, (name, (module, x)) in zip(rngs, modules.items(), strict=True)}  # fmt: skip
+        batch_stats = {name: own["batch_stats"] if name != "generator" else {} for name, own in variables.items()}
+        params = {name: _undivided(own["params"], batch_stats[name]) for name, own in variables.items()}
+        return {"params": params, "batch_stats": batch_stats}
 
     def loss(
-        self, player: str, params: ByPlayer, stats: ByPlayer, batch: Batch, outputs: dict[str, Array], key: Array
-    ) -> tuple[Float[Array, ""], Aux]:
-        del key  # nothing is drawn by lot
-        if player == "edge_generator":
-            return self._edge_generator_loss(params, stats, batch)
-        if player == "generator":
-            return self._generator_loss(params, stats, batch, outputs)
-        if player == "discriminator":
-            return self._discriminator_loss(player, params, stats, batch.image, outputs["raw"])
-        real, fake = (_together(to_grey(batch.image), outputs[name]) for name in ("edges", "drawn"))
-        return self._discriminator_loss(player, params, stats, real, fake)
+        self, network: str, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch,
+        outputs: dict[str, Array], rng: Array,
+    ) -> tuple[Float[Array, ""], Aux]:  # fmt: skip
+        del rng  # no loss is random
+        if network == "edge_generator":
+            return self._edge_generator_loss(params, batch_stats, batch)
+        if network == "generator":
+            return self._generator_loss(params, batch_stats, batch, outputs)
+        if network == "discriminator":
+            return self._discriminator_loss(network, params, batch_stats, batch.image, outputs["raw"])
+        real, fake = (_concatenate(to_grey(batch.image), outputs[name]) for name in ("edges", "predicted_edges"))
+        return self._discriminator_loss(network, params, batch_stats, real, fake)
 
-    def _edge_generator_loss(self, params: ByPlayer, stats: ByPlayer, batch: Batch) -> tuple[Float[Array, ""], Aux]:
+    def _edge_generator_loss(
+        self, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch
+    ) -> tuple[Float[Array, ""], Aux]:
         grey = to_grey(batch.image)
         edges = canny(grey, self.config.edge_connect.sigma)
-        drawn, new_stats = self._draw_in_training(params, stats, _to_draw_from(grey, edges, batch.known))
-        truth, judged = (self._judge("edge_discriminator", params, stats, _together(grey, e)) for e in (edges, drawn))
+        x = _edge_generator_input(grey, edges, batch.valid)
+        predicted, new_batch_stats = self._predict_edges_in_training(params, batch_stats, x)
+        real, fake = (self._maps("edge_discriminator", params, batch_stats, _concatenate(grey, e))
+                      for e in (edges, predicted))  # fmt: skip
         terms = {
-            "adversarial": losses.adversarial_generator(judged[-1]),
-            "feature_matching": losses.perceptual(judged, truth),
+            "adversarial": losses.adversarial_generator(fake[-1]),
+            "feature_matching": losses.perceptual(fake, real),
         }
         c = self.config.edge_connect
         total = c.edge_adversarial * terms["adversarial"] + c.feature_matching * terms["feature_matching"]
-        return total, Aux({"edges": edges, "drawn": drawn}, new_stats, terms)
+        return total, Aux({"edges": edges, "predicted_edges": predicted}, new_batch_stats, terms)
 
     def _generator_loss(
-        self, params: ByPlayer, stats: ByPlayer, batch: Batch, outputs: dict[str, Array]
+        self, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch, outputs: dict[str, Array]
     ) -> tuple[Float[Array, ""], Aux]:
-        edges = outputs["edges"] if self.by_true_edges else self._continued_edges(
-            params, stats, batch, canny(to_grey(batch.image), self.config.edge_connect.sigma))
-        raw = rematerialised(self._paint, enabled=self.config.remat)(params["generator"], batch, edges)
-        hole = 1 - batch.known
+        edges = outputs["edges"] if self.uses_true_edges else self._complete_edges(
+            params, batch_stats, batch, canny(to_grey(batch.image), self.config.edge_connect.sigma))
+        raw = rematerialize(self._predict_image, enabled=self.config.remat)(params["generator"], batch, edges)
+        hole = 1 - batch.valid
         predicted, truth = self._features(raw), self._features(batch.image)
         predicted_hole, true_hole = self._features(raw * hole), self._features(batch.image * hole)
-        share = jnp.maximum(hole.mean(), 1 / hole.size)  # of the batch; where nothing is hole, one pixel's
+        share = jnp.maximum(hole.mean(), 1 / hole.size)  # of the batch; at least one pixel, to divide by it
         terms = {
             "l1": jnp.mean(jnp.abs(raw - batch.image)) / share,
-            "adversarial": losses.adversarial_generator(self._judge("discriminator", params, stats, raw)[-1]),
+            "adversarial": losses.adversarial_generator(self._maps("discriminator", params, batch_stats, raw)[-1]),
             "perceptual": losses.perceptual(*([f[name] for name in PERCEPTUAL] for f in (predicted, truth))),
             "style": losses.style(*([f[name] for name in STYLE] for f in (predicted_hole, true_hole))),
         }
-        total = sum(getattr(self.config.edge_connect, name) * term for name, term in terms.items())
-        return total, Aux({"raw": raw}, stats["generator"], terms)
+        return weighted_sum(terms, self.config.edge_connect), Aux({"raw": raw}, batch_stats["generator"], terms)
 
     def _discriminator_loss(
-        self, player: str, params: ByPlayer, stats: ByPlayer, real: Map, fake: Map
+        self, network: str, params: dict[str, PyTree], batch_stats: dict[str, PyTree], real: Map, fake: Map
     ) -> tuple[Float[Array, ""], Aux]:
-        # In one call, for one step of power iteration; alternating, so that no image changes its device.
-        both = jnp.stack([real, fake], axis=1).reshape(-1, *real.shape[1:])
-        variables = {"params": params[player], "batch_stats": stats[player]}
-        logits, updated = self.discriminator.apply(variables, both, update_stats=True, mutable=["batch_stats"])
-        real, fake = jnp.moveaxis(logits.reshape(-1, 2, *logits.shape[1:]), 1, 0)
+        variables = network_variables(network, params, batch_stats)
+        real, fake, new_batch_stats = discriminate_both(self.discriminator, variables, real, fake)
         loss = losses.adversarial_discriminator(real, fake) / 2
-        return loss, Aux({}, updated["batch_stats"], {"adversarial": loss})
+        return loss, Aux({}, new_batch_stats, {"adversarial": loss})
 
-    def _judge(self, player: str, params: ByPlayer, stats: ByPlayer, images: Map) -> tuple[Map, ...]:
-        variables = {"params": params[player], "batch_stats": stats[player]}
-        return self.discriminator.apply(variables, images, update_stats=False, method="maps")
+    def _maps(
+        self, network: str, params: dict[str, PyTree], batch_stats: dict[str, PyTree], images: Map
+    ) -> tuple[Map, ...]:
+        """Return all feature maps of a discriminator; the last one is the logits."""
+        variables = network_variables(network, params, batch_stats)
+        return self.discriminator.apply(  # type: ignore[return-value]
+            variables, images, update_stats=False, method="maps")
 
     def _features(self, images: Float[Array, "b h w 3"]) -> dict[str, Map]:
-        return self.vgg19.apply({"params": self.vgg19_params}, images)
+        return self.vgg19.apply({"params": self.vgg19_params}, images)  # type: ignore[return-value]
 
-    def _draw_in_training(self, params: ByPlayer, stats: ByPlayer, seen: Map) -> tuple[Edges, Any]:
-        def forward(own: Any) -> tuple[Edges, Any]:
-            variables = {"params": own, "batch_stats": stats["edge_generator"]}
-            return self.edge_generator.apply(variables, seen, update_stats=True, mutable=["batch_stats"])
+    def _predict_edges_in_training(
+        self, params: dict[str, PyTree], batch_stats: dict[str, PyTree], x: Map
+    ) -> tuple[Edges, PyTree]:
+        def forward(own: PyTree) -> tuple[Edges, Any]:
+            variables = {"params": own, "batch_stats": batch_stats["edge_generator"]}
+            return self.edge_generator.apply(variables, x, update_stats=True, mutable=["batch_stats"])
 
-        logits, updated = rematerialised(forward, enabled=self.config.remat)(params["edge_generator"])
+        logits, updated = rematerialize(forward, enabled=self.config.remat)(params["edge_generator"])
         return nn.sigmoid(logits), updated["batch_stats"]
 
-    def _continued_edges(self, params: ByPlayer, stats: ByPlayer, batch: Batch, edges: Edges) -> Edges:
-        """`edges` where pixels are given; in the hole, in (0, 1), what the edge generator draws."""
-        variables = {"params": params["edge_generator"], "batch_stats": stats["edge_generator"]}
-        seen = _to_draw_from(to_grey(batch.image), edges, batch.known)
-        drawn = nn.sigmoid(self.edge_generator.apply(variables, seen, update_stats=False))
-        return jnp.where(batch.known > 0, edges, drawn)
+    def _complete_edges(
+        self, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch, edges: Edges
+    ) -> Edges:
+        """Return `edges` where pixels are valid and the edge generator's prediction, in (0, 1), in the hole."""
+        x = _edge_generator_input(to_grey(batch.image), edges, batch.valid)
+        variables = network_variables("edge_generator", params, batch_stats)
+        logits: Array = self.edge_generator.apply(variables, x, update_stats=False)  # type: ignore[assignment]
+        predicted = nn.sigmoid(logits)
+        return jnp.where(batch.valid > 0, edges, predicted)
 
-    def _paint(self, params: Any, batch: Batch, edges: Edges) -> Float[Array, "b h w 3"]:
-        linear = self.generator.apply({"params": params}, _to_paint_from(batch, edges), update_stats=False)
+    def _predict_image(self, params: PyTree, batch: Batch, edges: Edges) -> Float[Array, "b h w 3"]:
+        x = _generator_input(batch, edges)
+        linear: Array = self.generator.apply({"params": params}, x, update_stats=False)  # type: ignore[assignment]
         return (jnp.tanh(linear) + 1) / 2
 
-    def paint(self, params: ByPlayer, stats: ByPlayer, batch: Batch, key: Array) -> Completion:
-        """Seeks edges among the given pixels, goes on with them in the hole, and paints by both: `aux["edges"]`."""
-        del key  # nothing is drawn by lot
+    def predict(self, variables: Variables, batch: Batch, rng: Array) -> Completion:
+        """Find the edges of the valid pixels, complete them in the hole (`aux["edges"]`), and predict the image."""
+        del rng  # deterministic
         _, h, w, _ = batch.image.shape
-        padded = pad_with_hole(batch, SHRINK)
-        found = canny(to_grey(padded.image), self.config.edge_connect.sigma, padded.known)
-        edges = self._continued_edges(params, stats, padded, found)
-        raw = self._paint(params["generator"], padded, edges)[:, :h, :w]
+        padded = pad_with_hole(batch, DOWNSAMPLING)
+        found = canny(to_grey(padded.image), self.config.edge_connect.sigma, padded.valid)
+        edges = self._complete_edges(variables["params"], variables["batch_stats"], padded, found)
+        raw = self._predict_image(variables["params"]["generator"], padded, edges)[:, :h, :w]
         return Completion(raw, complete(raw, batch), {"edges": edges[:, :h, :w]})
 
 
-def _as_drawn(params: Any, stats: Any) -> Any:
-    """Fresh parameters as their initialiser drew them: Flax hands kernels out that are already divided by sigma."""
+def _undivided(params: PyTree, batch_stats: PyTree) -> PyTree:
+    """Return initial parameters as the initializer returned them: flax divides the kernels by sigma."""
     undivided = dict(params)
-    for name, norm in stats.items():
+    for name, norm in batch_stats.items():
         layer = name.removesuffix("_norm")
         sigma = norm[f"{layer}/kernel/sigma"]
         undivided[layer] = {**params[layer], "kernel": params[layer]["kernel"] * sigma}
     return undivided
 
 
-# `where`, not products, in both: whatever the hole holds, NaN included, must not get through.
+# `where`, not products, in both: the content of the hole, NaN included, must not reach the networks.
 
 
-def _to_draw_from(grey: Edges, edges: Edges, known: Edges) -> Float[Array, "b h w 3"]:
-    """What the edge generator sees: the grey image, white in the hole, the edges around it, and the hole."""
-    given = known > 0
-    return _together(jnp.where(given, grey, 1), jnp.where(given, edges, 0), 1 - known)
+def _edge_generator_input(grey: Edges, edges: Edges, valid: Edges) -> Float[Array, "b h w 3"]:
+    """Return the grey image (white in the hole), the edges outside the hole, and the hole."""
+    given = valid > 0
+    return _concatenate(jnp.where(given, grey, 1), jnp.where(given, edges, 0), 1 - valid)
 
 
-def _to_paint_from(batch: Batch, edges: Edges) -> Float[Array, "b h w 4"]:
-    """What the generator sees: the image, white in the hole, and edges everywhere."""
-    return _together(jnp.where(batch.known > 0, batch.image, 1), edges)
+def _generator_input(batch: Batch, edges: Edges) -> Float[Array, "b h w 4"]:
+    """Return the image (white in the hole) and the edges."""
+    return _concatenate(jnp.where(batch.valid > 0, batch.image, 1), edges)
 
 
-def _together(*maps: Map) -> Map:
+def _concatenate(*maps: Map) -> Map:
     return jnp.concatenate(maps, axis=-1)

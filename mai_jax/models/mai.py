@@ -1,91 +1,88 @@
 """The Multistage Attention Network: generator of Tables 1-2, discriminator of Table 3, overall loss of Eq. 22."""
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+import optax
+from jaxtyping import Array, Float, PyTree
 
-from mai_jax import config as config_lib
 from mai_jax import losses
-from mai_jax.config import Adam
-from mai_jax.models.base import Aux, ByPlayer
-from mai_jax.models.pconv_unet import UNet, UNetMethod, shrink_known
+from mai_jax.batch import Batch, Masked, complete
+from mai_jax.config import Config
+from mai_jax.models.base import Aux, Variables, adam, discriminate_both, network_variables, weighted_sum
+from mai_jax.models.unet import UNet, UNetModel, downsample_valid
 from mai_jax.nn.attention import PixelwiseAttention
 from mai_jax.nn.patch_discriminator import PatchDiscriminator
-from mai_jax.types import Batch, Masked, complete
 
-STAGES = {4: 1, 3: 2}  # decoder level: attention stage behind it; maps of 1/8 and 1/4 of the image, at any depth
+STAGES = {4: 1, 3: 2}  # decoder level -> attention stage after it; maps of 1/8 and 1/4 of the image at any depth
 
 
 class Generator(UNet):
-    """Tables 1 and 2: the U-Net with pixelwise attention after Decode_4 and Decode_3 (32x32 and 64x64 at 256)."""
+    """Tables 1 and 2: the U-Net with pixelwise attention after Decode_4 and Decode_3 (32x32 and 64x64 at 256 px)."""
 
     def refine(self, level: int, decoded: Masked, image: Masked) -> tuple[Masked, dict[str, Masked]]:
         if STAGES.get(level) not in self.config.attention_stages:
             return decoded, {}
         c, name = self.config, f"attention_{STAGES[level]}"
-        asked = Masked(decoded.x, shrink_known(image.known, decoded.x.shape))
-        attention = PixelwiseAttention(c.attention_scale, c.attention_window, c.attention, c.squeeze, name=name)
-        return decoded._replace(x=attention(asked)), {name: asked}
+        query = Masked(decoded.x, downsample_valid(image.valid, decoded.x.shape))
+        attention = PixelwiseAttention(c.attention_scale, c.attention_window, c.attention, c.se_reduction, name=name)
+        return decoded._replace(x=attention(query)), {name: query}
 
 
-class MAI(UNetMethod):
-    """The method: a generator and a discriminator that play against each other."""
+class MAI(UNetModel):
+    """The method of the paper: a generator and a discriminator."""
 
-    players = ("generator", "discriminator")
-    network = Generator
+    networks = ("generator", "discriminator")
+    generator_class = Generator
 
-    def __init__(self, config: config_lib.Config, phase: str = "train") -> None:
+    def __init__(self, config: Config, phase: str = "main") -> None:
         super().__init__(config, phase)
         self.discriminator = PatchDiscriminator(
             config.discriminator.width, config.discriminator.leaky_slope, config.dtype)
 
-    @property
-    def adam(self) -> dict[str, Adam]:
-        return {player: Adam() for player in self.players}
+    def make_optimizers(self, schedule: optax.Schedule) -> dict[str, optax.GradientTransformation]:
+        return {name: adam(getattr(self.config, name).adam, schedule) for name in self.networks}
 
-    def init(self, key: Array, batch: Batch) -> tuple[ByPlayer, ByPlayer]:
-        generator_key, discriminator_key = jax.random.split(key)
-        generator = self.generator.init(generator_key, Masked(*batch), train=False)
-        discriminator = self.discriminator.init(discriminator_key, batch.image, update_stats=False)
-        both = {"generator": generator, "discriminator": discriminator}
-        return tuple({name: v[collection] for name, v in both.items()} for collection in ("params", "batch_stats"))
+    def init(self, rng: Array, batch: Batch) -> Variables:
+        generator_rng, discriminator_rng = jax.random.split(rng)
+        variables = {
+            "generator": self.generator.init(generator_rng, Masked(*batch), train=False),
+            "discriminator": self.discriminator.init(discriminator_rng, batch.image, update_stats=False),
+        }
+        return {collection: {name: own[collection] for name, own in variables.items()}
+                for collection in ("params", "batch_stats")}  # fmt: skip
 
     def loss(
-        self, player: str, params: ByPlayer, stats: ByPlayer, batch: Batch, outputs: dict[str, Array], key: Array
-    ) -> tuple[Float[Array, ""], Aux]:
-        del key  # nothing is drawn
-        if player == "generator":
-            return self._generator_loss(params, stats, batch)
-        return self._discriminator_loss(params, stats, batch, outputs["raw"])
+        self, network: str, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch,
+        outputs: dict[str, Array], rng: Array,
+    ) -> tuple[Float[Array, ""], Aux]:  # fmt: skip
+        del rng  # neither loss is random
+        if network == "generator":
+            return self._generator_loss(params, batch_stats, batch)
+        return self._discriminator_loss(params, batch_stats, batch, outputs["raw"])
 
-    def _generator_loss(self, params: ByPlayer, stats: ByPlayer, batch: Batch) -> tuple[Float[Array, ""], Aux]:
-        raw, new_stats = self.generate(params, stats, batch)
+    def _generator_loss(
+        self, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch
+    ) -> tuple[Float[Array, ""], Aux]:
+        raw, new_batch_stats = self.generate(params, batch_stats, batch)
         image = complete(raw, batch)
         terms = {
             "hole": losses.hole_l1(raw, batch),
             "valid": losses.valid_l1(raw, batch),
             **self.feature_terms([raw], batch.image),
-            "adversarial": losses.adversarial_generator(self._judge(params, stats, raw)),
+            "adversarial": losses.adversarial_generator(self._discriminate(params, batch_stats, raw)),
             "total_variation": losses.total_variation(image, batch),
         }
-        total = sum(getattr(self.config.losses, name) * term for name, term in terms.items())  # Eq. 22
-        return total, Aux({"raw": raw}, new_stats, terms)
+        return weighted_sum(terms, self.config.losses), Aux({"raw": raw}, new_batch_stats, terms)  # Eq. 22
 
     def _discriminator_loss(
-        self, params: ByPlayer, stats: ByPlayer, batch: Batch, raw: Float[Array, "b h w 3"]
+        self, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch, raw: Float[Array, "b h w 3"]
     ) -> tuple[Float[Array, ""], Aux]:
-        # One call for both halves, so that the power iteration of the spectral norm takes one step per update. Truth
-        # and prediction alternate, for one half behind the other would send images from device to device.
-        logits, updated = self.discriminator.apply(
-            {"params": params["discriminator"], "batch_stats": stats["discriminator"]},
-            jnp.stack([batch.image, raw], axis=1).reshape(-1, *raw.shape[1:]),
-            update_stats=True,
-            mutable=["batch_stats"],
-        )
-        real, fake = jnp.moveaxis(logits.reshape(-1, 2, *logits.shape[1:]), 1, 0)
+        variables = network_variables("discriminator", params, batch_stats)
+        real, fake, new_batch_stats = discriminate_both(self.discriminator, variables, batch.image, raw)
         loss = losses.adversarial_discriminator(real, fake)
-        return loss, Aux({}, updated["batch_stats"], {"adversarial": loss})
+        return loss, Aux({}, new_batch_stats, {"adversarial": loss})
 
-    def _judge(self, params: ByPlayer, stats: ByPlayer, raw: Float[Array, "b h w 3"]) -> Float[Array, "b h2 w2 1"]:
-        variables = {"params": params["discriminator"], "batch_stats": stats["discriminator"]}
-        return self.discriminator.apply(variables, raw, update_stats=False)
+    def _discriminate(
+        self, params: dict[str, PyTree], batch_stats: dict[str, PyTree], images: Float[Array, "b h w 3"]
+    ) -> Float[Array, "b h2 w2 1"]:
+        variables = network_variables("discriminator", params, batch_stats)
+        return self.discriminator.apply(variables, images, update_stats=False)  # type: ignore[return-value]

@@ -1,10 +1,9 @@
-"""Pluralistic image completion [31]: many fillings of one hole, each from a draw of what may be hidden in it.
+"""Pluralistic image completion [31]: many completions of one hole, each from a sample of latent features.
 
-An encoder tells how the hidden features z are distributed: given the hole's content (posterior, training only) and
-given the visible pixels (prior). A decoder paints from a draw of either. Deviations from the original: the spectral
-norm's power iteration is kept only in a player's own turn, not in every forward pass, so that painting changes nothing
-and is repeatable; the discriminator's last layer pads with zeros where the image is under 96 px, for nothing would be
-left of it.
+An encoder predicts the distribution of the latent features z: given the hole's content (posterior, training only) and
+given the valid pixels (prior). A decoder predicts the image from a sample of either. Deviations from the original: the
+spectral norm's power iteration is stored only in the update of the network itself, not in every forward pass, so that
+prediction is repeatable; the discriminator's last layer pads with zeros below 96 px, where nothing would be left.
 """
 
 from collections.abc import Callable
@@ -13,86 +12,99 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import optax
+from jaxtyping import Array, Float, PyTree
 
-from mai_jax import config as config_lib
-from mai_jax.config import Adam
-from mai_jax.models.base import Aux, ByPlayer, pad_with_hole, rematerialised
+from mai_jax.batch import Batch, Completion, complete
+from mai_jax.config import Config
+from mai_jax.models.base import (
+    Aux,
+    Variables,
+    adam,
+    deinterleave,
+    discriminate_both,
+    interleave,
+    network_variables,
+    pad_with_hole,
+    rematerialize,
+)
 from mai_jax.models.pic_networks import (
+    DOWNSAMPLING,
     SCALES,
-    SHRINK,
     Discriminator,
     Generator,
     Images,
     Normal,
     Pyramid,
-    interleave,
-    part,
+    resize,
 )
-from mai_jax.nn.residual_blocks import first_values
-from mai_jax.nn.resize import resize
-from mai_jax.types import Batch, Completion, complete
+from mai_jax.nn.residual_blocks import init_values
+
+PATHS = ("reconstructive", "generative")  # each has a discriminator; both are one network to the optimizer
 
 
 class PIC:
-    """The rival [31]: one player encodes and paints, the other judges both paths with a network each."""
+    """The baseline [31]: one generator (encoder and decoder), and one discriminator per path."""
 
-    players = ("generator", "discriminator")
+    networks = ("generator", "discriminator")
 
-    def __init__(self, config: config_lib.Config, phase: str = "train") -> None:
-        del phase  # all phases are alike
+    def __init__(self, config: Config, phase: str = "main") -> None:
+        del phase  # all phases are the same
         self.config = config
         self.generator = Generator(config.pic.width, config.dtype)
         self.discriminator = Discriminator(config.pic.width, config.dtype)
 
-    @property
-    def adam(self) -> dict[str, Adam]:
-        return {player: Adam(rate=0.5, b1=0.0) for player in self.players}
-
     def prepare(self) -> None:
-        """Training needs nothing else."""
+        """Do nothing: training needs no other weights."""
 
-    def init(self, key: Array, batch: Batch) -> tuple[ByPlayer, ByPlayer]:
-        keys = jax.random.split(key, 3)
+    def make_optimizers(self, schedule: optax.Schedule) -> dict[str, optax.GradientTransformation]:
+        return {network: adam(self.config.pic.adam, schedule) for network in self.networks}
+
+    def init(self, rng: Array, batch: Batch) -> Variables:
+        rngs = jax.random.split(rng, 3)
 
         def shapes() -> tuple[Any, Any]:
-            generator = self.generator.init(key, batch, key, update_stats=False, method="both_paths")
-            return generator, self.discriminator.init(key, batch.image, update_stats=False)
+            generator = self.generator.init(rng, batch, rng, update_stats=False, method="both_paths")
+            return generator, self.discriminator.init(rng, batch.image, update_stats=False)
 
-        generator, judge = jax.eval_shape(shapes)
-        generator, *judges = (first_values(k, tree) for k, tree in zip(keys, (generator, judge, judge), strict=True))
-        judges = dict(zip(("reconstructive", "generative"), judges, strict=True))
-        return tuple({"generator": generator[collection],
-                      "discriminator": {name: judge[collection] for name, judge in judges.items()}}
-                     for collection in ("params", "batch_stats"))
+        generator, discriminator = jax.eval_shape(shapes)
+        trees = zip(rngs, (generator, discriminator, discriminator), strict=True)
+        generator, *discriminators = (init_values(key, tree) for key, tree in trees)
+        return {collection: {
+            "generator": generator[collection],
+            "discriminator": {path: own[collection] for path, own in zip(PATHS, discriminators, strict=True)},
+        } for collection in ("params", "batch_stats")}  # fmt: skip
 
     def loss(
-        self, player: str, params: ByPlayer, stats: ByPlayer, batch: Batch, outputs: dict[str, Array], key: Array
-    ) -> tuple[Float[Array, ""], Aux]:
-        if player == "generator":
-            return self._generator_loss(params, stats, batch, key)
-        return self._discriminator_loss(params, stats, batch, outputs)
+        self, network: str, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch,
+        outputs: dict[str, Array], rng: Array,
+    ) -> tuple[Float[Array, ""], Aux]:  # fmt: skip
+        if network == "generator":
+            return self._generator_loss(params, batch_stats, batch, rng)
+        return self._discriminator_loss(params, batch_stats, batch, outputs)
 
     def _generator_loss(
-        self, params: ByPlayer, stats: ByPlayer, batch: Batch, key: Array
+        self, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch, rng: Array
     ) -> tuple[Float[Array, ""], Aux]:
-        def forward(own: Any) -> Any:
-            return self.generator.apply({"params": own, "batch_stats": stats["generator"]}, batch, key,
+        def forward(own: PyTree) -> Any:
+            return self.generator.apply({"params": own, "batch_stats": batch_stats["generator"]}, batch, rng,
                                         update_stats=True, method="both_paths", mutable=["batch_stats"])
 
-        (reconstructed, generated, code), updated = rematerialised(forward, enabled=self.config.remat)(
+        (reconstructed, generated, code), updated = rematerialize(forward, enabled=self.config.remat)(
             params["generator"])
-        truth, known = (scale_pyramid(x) for x in (2 * batch.image - 1, batch.known))
-        judged = {name: self._judge(name, params, stats, images) for name, images in (
+        truth, valid = (scale_pyramid(x) for x in (2 * batch.image - 1, batch.valid))
+        scores = {path: self._discriminate(path, params, batch_stats, images) for path, images in (
             ("generative", generated[-1]), ("reconstructive", interleave(reconstructed[-1], truth[-1])))}
-        terms = {
+        terms: dict[str, Array] = {
             "kl_posterior": kl(reference(batch, code.posterior), code.posterior),
             "kl_prior": kl(jax.lax.stop_gradient(code.posterior), code.prior),
-            "reconstructed": sum(_l1(r, t) for r, t in zip(reconstructed, truth, strict=True)),
-            # The generative path may paint another thing than the truth: it is held to the visible pixels only.
-            "generated": sum(_l1(g * k, t * k) for g, k, t in zip(generated, known, truth, strict=True)),
-            "adversarial": jnp.mean(jnp.square(judged["generative"] - 1)),
-            "matching": jnp.mean(jnp.square(jnp.subtract(*part(judged["reconstructive"])))),
+            "reconstructed": sum(  # type: ignore[dict-item]
+                _l1(r, t) for r, t in zip(reconstructed, truth, strict=True)),
+            # The generative path may differ from the truth in the hole: only its valid pixels are compared.
+            "generated": sum(  # type: ignore[dict-item]
+                _l1(g * v, t * v) for g, v, t in zip(generated, valid, truth, strict=True)),
+            "adversarial": jnp.mean(jnp.square(scores["generative"] - 1)),
+            "matching": jnp.mean(jnp.square(jnp.subtract(*deinterleave(scores["reconstructive"])))),
         }
         c = self.config.pic
         total = (c.kl * (terms["kl_posterior"] + terms["kl_prior"])
@@ -102,61 +114,61 @@ class PIC:
         return total, Aux(outputs, updated["batch_stats"], terms)
 
     def _discriminator_loss(
-        self, params: ByPlayer, stats: ByPlayer, batch: Batch, painted: dict[str, Array]
+        self, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch, predictions: dict[str, Array]
     ) -> tuple[Float[Array, ""], Aux]:
-        terms, new_stats = {}, {}
-        for name, images in painted.items():
-            variables = {"params": params["discriminator"][name], "batch_stats": stats["discriminator"][name]}
-            verdicts, updated = self.discriminator.apply(
-                variables, interleave(2 * batch.image - 1, images), update_stats=True, mutable=["batch_stats"])
-            real, fake = part(verdicts)
-            terms[name] = (jnp.mean(jnp.square(real - 1)) + jnp.mean(jnp.square(fake))) / 2
-            new_stats[name] = updated["batch_stats"]
-        return sum(terms.values()), Aux({}, new_stats, terms)
+        terms, new_batch_stats = {}, {}
+        for path, images in predictions.items():
+            variables = network_variables(path, params["discriminator"], batch_stats["discriminator"])
+            real, fake, new_batch_stats[path] = discriminate_both(
+                self.discriminator, variables, 2 * batch.image - 1, images)
+            terms[path] = (jnp.mean(jnp.square(real - 1)) + jnp.mean(jnp.square(fake))) / 2
+        return sum(terms.values()), Aux({}, new_batch_stats, terms)  # type: ignore[return-value]
 
-    def _judge(self, name: str, params: ByPlayer, stats: ByPlayer, images: Images) -> Float[Array, "b h2 w2 1"]:
-        variables = {"params": params["discriminator"][name], "batch_stats": stats["discriminator"][name]}
-        return self.discriminator.apply(variables, images, update_stats=False)
+    def _discriminate(
+        self, path: str, params: dict[str, PyTree], batch_stats: dict[str, PyTree], images: Images
+    ) -> Float[Array, "b h2 w2 1"]:
+        variables = network_variables(path, params["discriminator"], batch_stats["discriminator"])
+        return self.discriminator.apply(variables, images, update_stats=False)  # type: ignore[return-value]
 
-    def paint(self, params: ByPlayer, stats: ByPlayer, batch: Batch, key: Array) -> Completion:
-        """One draw from the prior, the same for the same key."""
-        raw = self._painter(params, stats, batch)(key)
+    def predict(self, variables: Variables, batch: Batch, rng: Array) -> Completion:
+        """Return the completion of one sample from the prior; the same for the same `rng`."""
+        raw = self._decoder(variables, batch)(rng)
         return Completion(raw, complete(raw, batch), {})
 
-    def samples(self, params: ByPlayer, stats: ByPlayer, batch: Batch, key: Array, n: int) -> Float[Array, "n b h w 3"]:
-        """`n` draws: what is painted everywhere, not completed. Encodes once, then decodes draw by draw."""
-        return jax.lax.map(self._painter(params, stats, batch), jax.random.split(key, n))
+    def sample(self, variables: Variables, batch: Batch, rng: Array, num_samples: int) -> Float[Array, "n b h w 3"]:
+        """Return `num_samples` raw predictions. Encodes once and decodes sample by sample."""
+        return jax.lax.map(self._decoder(variables, batch), jax.random.split(rng, num_samples))
 
-    def _painter(self, params: ByPlayer, stats: ByPlayer, batch: Batch) -> Callable[[Array], Float[Array, "b h w 3"]]:
-        """Encodes the batch and gives what paints it from a key."""
+    def _decoder(self, variables: Variables, batch: Batch) -> Callable[[Array], Float[Array, "b h w 3"]]:
+        """Encode the batch; return the function from a key to a raw prediction."""
         _, h, w, _ = batch.image.shape
-        padded = pad_with_hole(batch, SHRINK)
-        variables = {"params": params["generator"], "batch_stats": stats["generator"]}
-        code = self.generator.apply(variables, padded, both=False, update_stats=False, method="encode")
+        padded = pad_with_hole(batch, DOWNSAMPLING)
+        own = network_variables("generator", **variables)
+        code: Any = self.generator.apply(own, padded, both=False, update_stats=False, method="encode")
 
-        def paint(key: Array) -> Float[Array, "b h w 3"]:
-            z = code.prior.draw(key)
-            images = self.generator.apply(variables, z, code, padded, update_stats=False, method="decode")
+        def decode(rng: Array) -> Float[Array, "b h w 3"]:
+            z = code.prior.sample(rng)
+            images: Any = self.generator.apply(own, z, code, padded, update_stats=False, method="decode")
             return (images[-1][:, :h, :w] + 1) / 2
 
-        return paint
+        return decode
 
 
 def kl(p: Normal, q: Normal) -> Float[Array, ""]:
-    """KL(p || q), averaged over the entries."""
+    """Return KL(p || q), averaged over the entries."""
     scaled = jnp.square((p.mean - q.mean) / q.std) + jnp.square(p.std / q.std)
     return jnp.mean((scaled - 1) / 2 - jnp.log(p.std / q.std))
 
 
 def reference(batch: Batch, like: Normal) -> Normal:
-    """What the posterior is pulled towards: mean 0, and the narrower, the more of the image is given."""
-    given = batch.known.mean(axis=(1, 2, 3), keepdims=True)
+    """Return the target of the posterior: mean 0, and narrower the more of the image is valid."""
+    given = batch.valid.mean(axis=(1, 2, 3), keepdims=True)
     std = nn.sigmoid(-8 * (given - 1e-5 - 0.8))
     return Normal(jnp.zeros_like(like.mean), jnp.broadcast_to(std, like.mean.shape).astype(like.mean.dtype))
 
 
 def scale_pyramid(images: Float[Array, "b h w c"]) -> Pyramid:
-    """The images at the sizes at which the generator paints."""
+    """Return the images at the sizes of the generator's outputs."""
     _, h, w, _ = images.shape
     return [resize(images, (h // s, w // s)) for s in SCALES]
 

@@ -1,11 +1,12 @@
 """Eq. 6-8 without the matrix of all scores: one block of query rows at a time, forward and backward.
 
-Eq. 8 shifts query and key together, so it mixes a row of queries with the k rows above and below, and no others. A
-block therefore scores its own rows and k more on either side (the halo) against every key, and can finish them alone.
+Eq. 8 shifts query and key together, so it combines a row of queries with the k rows above and below only. A block
+therefore computes the scores of its own rows and of k more rows on either side (the halo) against every key, and needs
+nothing from other blocks.
 
-A map is kept as a flat list of positions that is W = w + k wide: every row ends in k empty positions, and k empty rows
-and k single positions stand before and after the map. Then a shift by (i, j) is a shift by d = i W + j, whatever
-it crosses is empty, and Eq. 8 is a sum of shifted slices: S'[q, p] = sum over d of S[q + d, p + d].
+A map is stored as a flat list of positions of row length W = w + k: every row ends in k empty positions, and k empty
+rows and k single positions precede and follow the map. Then a shift by (i, j) is a shift by d = i W + j, positions
+shifted out of the map are empty, and Eq. 8 is a sum of shifted slices: S'[q, p] = sum over d of S[q + d, p + d].
 """
 
 import dataclasses
@@ -16,32 +17,33 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-BLOCK_SCORES = 9 * 2**18  # of one image and block, halo included; more gain no speed, fewer repeat more halo
+BLOCK_SCORES = 9 * 2**18  # of one image and block, halo included; more is not faster, fewer recompute more halo rows
 LARGEST_SHIFT = 40.0  # exp(-2 * 40) is still a normal float32
 
 
 def attend(
     unit: Float[Array, "b h w c"],
     values: Float[Array, "b h w c"],
-    known: Float[Array, "b h w 1"],
+    valid: Float[Array, "b h w 1"],
     scale: float,
     window: int,
 ) -> Float[Array, "b h w c"]:
-    """What each position takes from `values`; `unit` (Eq. 6's x / ||x||) asks and answers, where `known` is 1.
+    """Return the attention output of every position.
 
-    `values` must be zero where `known` is 0. Scores, softmax and sums are float32 or better; products read the dtype
-    of `unit`. No gradient goes to `known`.
+    `unit` (x / ||x|| of Eq. 6) is the query everywhere, and the key where `valid` is 1. `values` must be zero where
+    `valid` is 0. Scores, softmax and sums are float32 or better; the factors of products have the dtype of `unit`.
+    `valid` has no gradient.
     """
     _, h, w, _ = unit.shape
-    k = window // 2
-    grid = _Grid(h, w, k, _rows(h, w, k))
-    return jax.vmap(partial(_attend, grid, scale))(unit, values, known[..., 0])
+    halo = window // 2
+    grid = _Grid(h, w, halo, _rows(h, w, halo))
+    return jax.vmap(partial(_attend, grid, scale))(unit, values, valid[..., 0])
 
 
-def _rows(h: int, w: int, k: int) -> int:
-    """Query rows per block: equal shares of h within the budget, and at least as many as their halo has."""
-    affordable = BLOCK_SCORES // ((w + k) * (h + 2 * k) * (w + k)) - 2 * k
-    blocks = -(-h // max(affordable, 2 * k, 1))
+def _rows(h: int, w: int, halo: int) -> int:
+    """Return the query rows per block: equal parts of h within BLOCK_SCORES, at least as many as its halo rows."""
+    affordable = BLOCK_SCORES // ((w + halo) * (h + 2 * halo) * (w + halo)) - 2 * halo
+    blocks = -(-h // max(affordable, 2 * halo, 1))
     return -(-h // blocks)
 
 
@@ -51,12 +53,12 @@ class _Grid:
 
     h: int
     w: int
-    k: int
+    halo: int  # k of Eq. 8
     rows: int
 
     @property
     def width(self) -> int:
-        return self.w + self.k
+        return self.w + self.halo
 
     @property
     def blocks(self) -> int:
@@ -64,7 +66,7 @@ class _Grid:
 
     @property
     def queries(self) -> int:
-        """Positions that a block answers for, empty ones included."""
+        """Query positions of a block, empty ones included."""
         return self.rows * self.width
 
     @property
@@ -73,102 +75,103 @@ class _Grid:
 
     @property
     def margin(self) -> int:
-        """How far the furthest shift reaches: positions that a block, or the list of keys, has before and after."""
-        return self.k * self.width + self.k
+        """Length of the largest shift: positions before and after a block, and before and after the list of keys."""
+        return self.halo * self.width + self.halo
 
     def flatten(self, x: Array) -> Array:
-        """[h, w, ...] as a flat list that is long enough for the last block."""
-        below = self.k + self.blocks * self.rows - self.h
+        """Return [h, w, ...] as a flat list, padded to the end of the last block."""
+        below = self.halo + self.blocks * self.rows - self.h
         rest = ((0, 0),) * (x.ndim - 2)
-        rows = jnp.pad(x, ((self.k, below), (0, self.k), *rest))
-        return jnp.pad(rows.reshape(-1, *x.shape[2:]), ((self.k, self.k), *rest))
+        rows = jnp.pad(x, ((self.halo, below), (0, self.halo), *rest))
+        return jnp.pad(rows.reshape(-1, *x.shape[2:]), ((self.halo, self.halo), *rest))
 
     def unflatten(self, x: Float[Array, "... c"]) -> Float[Array, "h w c"]:
-        """The map of a list, or of blocks, that begins at its first position."""
+        """Return the map of a flat list or of blocks, both without the margin before the map."""
         return x.reshape(-1, self.width, x.shape[-1])[: self.h, : self.w]
 
     def block(self, x: Array, i: Array) -> Array:
-        """Block i of a flat list, with its margins."""
+        """Return block i of a flat list, with its margins."""
         return lax.dynamic_slice_in_dim(x, i * self.queries, self.queries + 2 * self.margin)
 
     def all_keys(self, x: Array) -> Array:
-        """The flat list without what only the last block needs."""
+        """Return the flat list of the map and its margins, without the padding of the last block."""
         return x[: self.keys + 2 * self.margin]
 
     def propagate(self, s: Float[Array, "q p"]) -> Float[Array, "q2 p2"]:
-        """Eq. 8, from a block with margins to a block without. It is its own transpose."""
-        n, m, k, width = self.queries, self.keys, self.k, self.width
+        """Return the sum of Eq. 8, from a block with margins to a block without. This map is its own transpose."""
+        n, m, k, width = self.queries, self.keys, self.halo, self.width
         shifts = [i * width for i in range(2 * k + 1)]
-        s = sum(s[d : d + n + 2 * k, d : d + m + 2 * k] for d in shifts)
-        return sum(s[d : d + n, d : d + m] for d in range(2 * k + 1))
+        s = sum(s[d : d + n + 2 * k, d : d + m + 2 * k] for d in shifts)  # type: ignore[assignment]
+        return sum(s[d : d + n, d : d + m] for d in range(2 * k + 1))  # type: ignore[return-value]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _attend(
-    grid: _Grid, scale: float, unit: Float[Array, "h w c"], values: Float[Array, "h w c"], known: Float[Array, "h w"]
+    grid: _Grid, scale: float, unit: Float[Array, "h w c"], values: Float[Array, "h w c"], valid: Float[Array, "h w"]
 ) -> Float[Array, "h w c"]:
-    return _forward(grid, scale, unit, values, known)[0]
+    return _forward(grid, scale, unit, values, valid)[0]
 
 
-def _forward(grid: _Grid, scale: float, unit: Array, values: Array, known: Array) -> tuple[Array, tuple[Array, ...]]:
-    asking, answers = grid.flatten(unit), grid.all_keys(grid.flatten(values))[grid.margin : -grid.margin or None]
-    keys, background = grid.all_keys(asking), grid.all_keys(grid.flatten(known)) > 0
-    inside = grid.flatten(jnp.ones_like(known)) > 0
+def _forward(grid: _Grid, scale: float, unit: Array, values: Array, valid: Array) -> tuple[Array, tuple[Array, ...]]:
+    all_q, v = grid.flatten(unit), grid.all_keys(grid.flatten(values))[grid.margin : -grid.margin or None]
+    k, background = grid.all_keys(all_q), grid.all_keys(grid.flatten(valid)) > 0
+    inside = grid.flatten(jnp.ones_like(valid)) > 0
 
-    def paint(i: Array) -> tuple[Array, Array]:
-        logits = jnp.where(background, scale * _product(grid.block(asking, i), keys, 1, 1), -jnp.inf)
+    def attend_block(i: Array) -> tuple[Array, Array]:
+        q = grid.block(all_q, i)
+        logits = jnp.where(background, scale * _product(q, k, 1, 1), -jnp.inf)
         peak = _peak(logits, scale)
         weights = jnp.exp(logits - peak[:, None])
         total = weights.sum(axis=1)
-        # Infinite where nothing is asked or nothing answers: those scores become zero.
-        log_total = jnp.where(grid.block(inside, i) & (total > 0), peak + jnp.log(total), jnp.inf)
-        # An exponential, because XLA would repeat a cheaper form for each of the slices that propagate reads.
-        scores = weights * jnp.exp(peak - log_total)[:, None]
-        return _product(grid.propagate(scores).astype(values.dtype), answers, 1, 0), log_total
+        # Infinite for empty queries and without any background: those scores become zero.
+        lse = jnp.where(grid.block(inside, i) & (total > 0), peak + jnp.log(total), jnp.inf)
+        # An exponential, because XLA would recompute a cheaper form for each of the slices that propagate reads.
+        scores = weights * jnp.exp(peak - lse)[:, None]
+        return _product(grid.propagate(scores).astype(values.dtype), v, 1, 0), lse
 
-    painted, log_totals = lax.map(paint, jnp.arange(grid.blocks))
-    return grid.unflatten(painted).astype(values.dtype), (unit, values, known, log_totals)
+    out, lse = lax.map(attend_block, jnp.arange(grid.blocks))
+    return grid.unflatten(out).astype(values.dtype), (unit, values, valid, lse)
 
 
 def _backward(
-    grid: _Grid, scale: float, saved: tuple[Array, ...], slope: Float[Array, "h w c"]
+    grid: _Grid, scale: float, saved: tuple[Array, ...], gradient: Float[Array, "h w c"]
 ) -> tuple[Array, Array, None]:
-    unit, values, known, log_totals = saved
-    asking, slopes = grid.flatten(unit), grid.flatten(slope)
-    keys, answers, background = (grid.all_keys(a) for a in (asking, grid.flatten(values), grid.flatten(known) > 0))
-    queries, inner = (slice(grid.margin, grid.margin + n) for n in (grid.queries, grid.keys))
+    unit, values, valid, all_lse = saved
+    all_q, all_d_out = grid.flatten(unit), grid.flatten(gradient)
+    k, v, background = (grid.all_keys(a) for a in (all_q, grid.flatten(values), grid.flatten(valid) > 0))
+    query_slice, key_slice = (slice(grid.margin, grid.margin + n) for n in (grid.queries, grid.keys))
 
     def step(sums: tuple[Array, Array], block: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
-        i, log_total = block
-        own, own_slopes = grid.block(asking, i), grid.block(slopes, i)
-        logits = scale * _product(own, keys, 1, 1) - log_total[:, None]
+        i, lse = block
+        q, d_out = grid.block(all_q, i), grid.block(all_d_out, i)
+        logits = scale * _product(q, k, 1, 1) - lse[:, None]
         scores = jnp.exp(jnp.where(background, logits, -jnp.inf))
-        to_values = _product(own_slopes[queries], grid.propagate(scores).astype(values.dtype), 0, 0)
-        scores = scores[queries, inner]
-        weighed = scores * grid.propagate(_product(own_slopes, answers, 1, 1))
-        # A product with ones, because XLA for CPU computes a sum in one slow pass with all that leads to it.
-        mean = jnp.dot(weighed, jnp.ones(grid.keys, weighed.dtype), precision="highest")
-        to_logits = (scale * (weighed - scores * mean[:, None])).astype(unit.dtype)
-        to_keys = _product(own[queries], to_logits, 0, 0)
-        return (sums[0] + to_keys, sums[1] + to_values), _product(to_logits, keys[inner], 1, 0)
+        dv = _product(d_out[query_slice], grid.propagate(scores).astype(values.dtype), 0, 0)
+        scores = scores[query_slice, key_slice]
+        weighted = scores * grid.propagate(_product(d_out, v, 1, 1))
+        # A product with ones, because XLA for CPU fuses a sum with all of its inputs into one slow pass.
+        row_sum = jnp.dot(weighted, jnp.ones(grid.keys, weighted.dtype), precision="highest")
+        d_logits = (scale * (weighted - scores * row_sum[:, None])).astype(unit.dtype)
+        dk = _product(q[query_slice], d_logits, 0, 0)
+        return (sums[0] + dk, sums[1] + dv), _product(d_logits, k[key_slice], 1, 0)
 
-    zero = jnp.zeros_like(answers[inner].T, dtype=log_totals.dtype)
-    (to_keys, to_values), to_queries = lax.scan(step, (zero, zero), (jnp.arange(grid.blocks), log_totals))
-    to_unit = grid.unflatten(to_queries) + grid.unflatten(to_keys.T)
-    return to_unit.astype(unit.dtype), grid.unflatten(to_values.T).astype(values.dtype), None
+    zero = jnp.zeros_like(v[key_slice].T, dtype=all_lse.dtype)
+    (dk, dv), dq = lax.scan(step, (zero, zero), (jnp.arange(grid.blocks), all_lse))
+    d_unit = grid.unflatten(dq) + grid.unflatten(dk.T)
+    return d_unit.astype(unit.dtype), grid.unflatten(dv.T).astype(values.dtype), None
 
 
 _attend.defvjp(_forward, _backward)
 
 
 def _peak(logits: Float[Array, "q p"], scale: float) -> Float[Array, " q"]:
-    """What to subtract before the exponential. A cosine is at most 1, so a moderate scale needs no search."""
+    """Return what to subtract before the exponential. A cosine is at most 1, so a moderate scale needs no maximum."""
     if scale <= LARGEST_SHIFT:
         return jnp.full_like(logits[:, 0], scale)
-    return logits.max(axis=1, initial=jnp.finfo(logits.dtype).min)  # finite, where nothing answers
+    return logits.max(axis=1, initial=jnp.finfo(logits.dtype).min)  # finite without any background
 
 
 def _product(a: Float[Array, "..."], b: Float[Array, "..."], over_a: int, over_b: int) -> Float[Array, "..."]:
-    """The matrix product that sums over these axes, in float32 or better."""
+    """Return the matrix product that sums over axis `over_a` of a and `over_b` of b, in float32 or better."""
     wide = jnp.promote_types(a.dtype, jnp.float32)
     return lax.dot_general(a, b, (((over_a,), (over_b,)), ((), ())), preferred_element_type=wide)

@@ -1,4 +1,4 @@
-"""A computation that is written in one way for CPUs and in another for every other platform."""
+"""A computation with one implementation for CPUs and another for every other platform."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,9 +12,9 @@ Form = Callable[..., Any]
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def by_platform(general: Form, on_cpu: Form, *operands: Array) -> Any:
-    """`general(*operands)`, computed as `on_cpu(*operands)` where a CPU computes it.
+    """Return `on_cpu(*operands)` on a CPU and `general(*operands)` on every other platform.
 
-    Each platform has the gradient of its own form, and keeps nothing for the other's.
+    Each platform differentiates its own implementation and saves no residuals of the other.
     """
     return jax.lax.platform_dependent(*operands, cpu=on_cpu, default=general)
 

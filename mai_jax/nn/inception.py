@@ -1,8 +1,8 @@
 """The Inception-v3 of the Fréchet inception distance, up to its 2048 pooled features.
 
-This is the network that FID was defined with (Heusel et al. 2017): TensorFlow's release of 2015-12-05, as pytorch-fid
-ported it. It differs from the usual Inception-v3 in more than its weights: average pooling counts only what lies inside
-the map, and the last block pools by maximum.
+This is the network of the definition of FID (Heusel et al. 2017): TensorFlow's release of 2015-12-05, as ported by
+pytorch-fid. It differs from the usual Inception-v3 not only in its weights: average pooling does not count the padding,
+and the last block uses max pooling.
 """
 
 from collections.abc import Callable
@@ -16,23 +16,23 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
+from mai_jax.errors import InputError
 from mai_jax.nn import weights
-from mai_jax.types import InputError
 
 Map = Float[Array, "b _ _ _"]
 
-SIZE = 299  # pixels, height and width, of the images that the weights were trained with
+SIZE = 299  # height and width in pixels of the training images
 FEATURES = 2048
 NORM_EPSILON = 1e-3
-KIND = "weights of FID's Inception-v3 in torchvision's naming (mai_jax.nn.inception.convert makes them)"
+KIND = "weights of FID's Inception-v3 in torchvision's naming (mai_jax.nn.inception.convert writes them)"
 PUBLISHED_AS = "pt_inception-2015-12-05-6726825d.pth"  # a release of github.com/mseitzer/pytorch-fid
 PUBLISHED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
 class Inception(nn.Module):
-    """Images in [-1, 1], at least 75 x 75 pixels, to the mean of the last map over its positions.
+    """Images in [-1, 1], at least 75 x 75 pixels, to the mean of the last feature map over its positions.
 
-    BatchNorm is part of the convolutions: `load` folds it in.
+    There is no BatchNorm: `load` folds it into the convolutions.
     """
 
     @nn.compact
@@ -51,14 +51,14 @@ class Inception(nn.Module):
             x = BlockC(width, name=name)(x)
         x = BlockD(name="Mixed_7a")(x)
         x = BlockE(name="Mixed_7b")(x, _mean)
-        x = BlockE(name="Mixed_7c")(x, _maximum)
+        x = BlockE(name="Mixed_7c")(x, _max)
         return jnp.mean(x, axis=(1, 2))
 
 
 class BlockA(nn.Module):
-    """Windows of 1, 3, 5 and two times 3 pixels."""
+    """Branches of 1x1, 5x5 and two 3x3 convolutions, and of average pooling."""
 
-    pooled: int  # channels of the branch behind the pooling
+    pooled: int  # channels of the pooling branch
 
     @nn.compact
     def __call__(self, x: Map) -> Map:
@@ -70,7 +70,7 @@ class BlockA(nn.Module):
 
 
 class BlockB(nn.Module):
-    """To half the size, from windows of 3 and two times 3 pixels."""
+    """Halve the map: branches of one and of three convolutions, and of max pooling."""
 
     @nn.compact
     def __call__(self, x: Map) -> Map:
@@ -80,7 +80,7 @@ class BlockB(nn.Module):
 
 
 class BlockC(nn.Module):
-    """Windows of 1, 3, 7 and two times 7 pixels, the large ones as a row and a column."""
+    """Branches of 1x1, 7x7 and two 7x7 convolutions, each 7x7 as 1x7 and 7x1, and of average pooling."""
 
     width: int
 
@@ -96,7 +96,7 @@ class BlockC(nn.Module):
 
 
 class BlockD(nn.Module):
-    """To half the size, from windows of 3 and 7 followed by 3 pixels."""
+    """Halve the map: branches of 3x3 and of 7x7 and 3x3 convolutions, and of max pooling."""
 
     @nn.compact
     def __call__(self, x: Map) -> Map:
@@ -107,7 +107,7 @@ class BlockD(nn.Module):
 
 
 class BlockE(nn.Module):
-    """As block A, each last 3 x 3 convolution as a row beside a column."""
+    """Branches as in block A, but each last 3x3 convolution is a 1x3 and a 3x1 in parallel."""
 
     @nn.compact
     def __call__(self, x: Map, pool: Callable[[Map], Map]) -> Map:
@@ -125,7 +125,7 @@ class BlockE(nn.Module):
 def _conv(
     x: Map, name: str, features: int, kernel: tuple[int, int] = (1, 1), *, stride: int = 1, padding: str | None = None
 ) -> Map:
-    """Keeps the size if the stride is 1 and looks at whole windows only if it is 2, unless `padding` says otherwise."""
+    """Apply a convolution and ReLU. The default padding is "SAME" for stride 1 and "VALID" for stride 2."""
     padding = padding or {1: "SAME", 2: "VALID"}[stride]
     return nn.relu(nn.Conv(features, kernel, stride, padding, name=name)(x))
 
@@ -138,7 +138,7 @@ def _mean(x: Map) -> Map:
     return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
 
 
-def _maximum(x: Map) -> Map:
+def _max(x: Map) -> Map:
     return nn.max_pool(x, (3, 3), (1, 1), "SAME")
 
 
@@ -147,15 +147,16 @@ def _join(*branches: Map) -> Map:
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Parameters of `Inception()` from a .safetensors file in torchvision's naming; other tensors are left alone.
+    """Return parameters of `Inception()` from a .safetensors file in torchvision's naming; other tensors are ignored.
 
-    BatchNorm's statistics, scale and shift become part of kernel and bias, in float64. Raises InputError for a file
-    that is missing, damaged, or holds other shapes.
+    BatchNorm's statistics, scale and shift are folded into kernel and bias, in float64.
+
+    Raises InputError for a file that is missing, damaged, or holds other shapes.
     """
     image = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32)
-    wanted = jax.eval_shape(Inception().init, jax.random.key(0), image)["params"]
-    kernels = {path[:-1]: leaf.shape for path, leaf in flatten_dict(wanted).items() if path[-1] == "kernel"}
-    shapes = {}
+    expected = jax.eval_shape(Inception().init, jax.random.key(0), image)["params"]
+    kernels = {path[:-1]: leaf.shape for path, leaf in flatten_dict(expected).items() if path[-1] == "kernel"}
+    shapes: dict[str, tuple[int, ...]] = {}
     for layer, (height, width, into, out) in kernels.items():
         name = ".".join(layer)
         shapes[f"{name}.conv.weight"] = (out, into, height, width)
@@ -169,7 +170,7 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def _fold(tensors: dict[str, np.ndarray], layer: str) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel (HWIO) and bias of the convolution that does what this one and its BatchNorm do."""
+    """Return kernel (HWIO) and bias of the convolution that equals this convolution followed by its BatchNorm."""
     scale, shift, mean, variance = (
         tensors[f"{layer}.bn.{part}"].astype(np.float64) for part in ("weight", "bias", "running_mean", "running_var")
     )
@@ -179,11 +180,12 @@ def _fold(tensors: dict[str, np.ndarray], layer: str) -> tuple[np.ndarray, np.nd
 
 
 def convert(published: str | Path, path: str | Path) -> None:
-    """Writes what `load` reads from the published PyTorch file, of which nothing but tensors is unpickled.
+    """Write the file that `load` reads, from the published PyTorch file, of which only tensors are unpickled.
 
-    Needed once, where PyTorch is installed; with P the published file:
+    Needed once, on a machine with PyTorch; with P the published file:
     `python -c "from mai_jax.nn import inception; inception.convert('P', 'fid.safetensors')"`
-    Raises InputError for any other file than the published one.
+
+    Raises InputError for any file other than the published one.
     """
     import torch
     from safetensors.torch import save_file

@@ -1,4 +1,4 @@
-"""Residual blocks of spectrally normalised convolutions, and attention over two feature maps, as PIC [31] uses them."""
+"""Residual blocks of spectrally normalized convolutions, and attention over two feature maps, as in PIC [31]."""
 
 import math
 from typing import Any
@@ -11,18 +11,18 @@ from flax import traverse_util
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from mai_jax.nn.precision import wide
-from mai_jax.types import Masked
+from mai_jax.batch import Masked
+from mai_jax.nn.precision import to_float32
 
 SLOPE = 0.1  # of LeakyReLU
-TWICE = ((1, 2), (1, 2))  # padding with which a transposed 3x3 convolution of stride 2 doubles its input exactly
+DOUBLING = ((1, 2), (1, 2))  # padding with which a transposed 3x3 convolution of stride 2 exactly doubles its input
 
 
 class SpectralConv(nn.Module):
     """A convolution whose kernel is divided by its largest singular value; with `up` a transposed one of stride 2.
 
-    Each call takes one step of power iteration; `update_stats` keeps it (collection "batch_stats"). The matrix whose
-    singular value counts has a row for each output channel, of a transposed convolution for each input channel.
+    Each call computes one step of power iteration; `update_stats` stores it (collection "batch_stats"). The singular
+    value is that of the matrix with one row per output channel, or per input channel of a transposed convolution.
     """
 
     features: int
@@ -33,16 +33,17 @@ class SpectralConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, update_stats: bool) -> Float[Array, "b h2 w2 d"]:
         window = (self.kernel, self.kernel)
+        conv: nn.Module
         if self.up:
             conv = nn.ConvTranspose(
-                self.features, window, (2, 2), TWICE, transpose_kernel=True, dtype=x.dtype, name="conv")
+                self.features, window, (2, 2), DOUBLING, transpose_kernel=True, dtype=x.dtype, name="conv")
         else:
             conv = nn.Conv(self.features, window, padding=self.padding, dtype=x.dtype, name="conv")
         return checkpoint_name(nn.SpectralNorm(conv, name="norm")(x, update_stats=update_stats), "conv")
 
 
 class FirstBlock(nn.Module):
-    """Images to features at half their size; no activation comes before the first convolution."""
+    """Images to features at half their size; no activation precedes the first convolution."""
 
     features: int
 
@@ -54,9 +55,9 @@ class FirstBlock(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two convolutions with an activation before each, beside one of 1x1; `down` halves the map.
+    """Two convolutions with an activation before each, plus a 1x1 shortcut; `down` halves the map.
 
-    Between the two there are as many channels as on the narrower side.
+    The hidden channels are the smaller of the input's and `features`.
     """
 
     features: int
@@ -69,12 +70,12 @@ class ResBlock(nn.Module):
         inner = SpectralConv(hidden, name="conv1")(nn.leaky_relu(x, self.slope), update_stats=update_stats)
         inner = SpectralConv(self.features, name="conv2")(nn.leaky_relu(inner, self.slope), update_stats=update_stats)
         if self.down:
-            inner, x = _halve(inner), _halve(x)  # halving first gives the same numbers as halving what a 1x1 gives
+            inner, x = _halve(inner), _halve(x)  # pooling and a 1x1 convolution commute; this order costs less
         return inner + SpectralConv(self.features, 1, name="bypass")(x, update_stats=update_stats)
 
 
 class UpBlock(nn.Module):
-    """A residual block that doubles the map, with instance normalisation before each activation."""
+    """A residual block that doubles the map, with instance normalization before each activation."""
 
     features: int
 
@@ -89,11 +90,11 @@ class UpBlock(nn.Module):
 
 
 class ShortLongAttention(nn.Module):
-    """Paints each position from those that resemble it: in the same map, and in the encoder's where that is known.
+    """PIC's attention: self-attention in the decoder's map, and attention to the encoder's map where that is valid.
 
-    Both ways use the same scores, softmax(q q^T) over all positions, and start with no weight at all (gamma, alpha).
-    Without `context` only the map itself is used, but the parameters of the rest are there: the original's
-    discriminators carry them too, and so does its parameter count.
+    Both use the same scores, softmax(q q^T) over all positions, with learned weights that start at 0 (gamma, alpha).
+    Without `context` only the self-attention is computed, but the parameters of the rest exist: the original's
+    discriminators have them too, and its parameter count includes them.
     """
 
     @nn.compact
@@ -103,7 +104,7 @@ class ShortLongAttention(nn.Module):
         channels = x.shape[-1]
         query = nn.Conv(channels // 4, (1, 1), dtype=x.dtype, name="query")(x)
         query = query.reshape(len(query), -1, query.shape[-1])
-        scores = nn.softmax(wide(jnp.einsum("bqc,bkc->bqk", query, query))).astype(x.dtype)
+        scores = nn.softmax(to_float32(jnp.einsum("bqc,bkc->bqk", query, query))).astype(x.dtype)
         gamma = self.param("gamma", nn.initializers.zeros_init(), ()).astype(x.dtype)
         alpha = self.param("alpha", nn.initializers.zeros_init(), ()).astype(x.dtype)
         merge = ResBlock(channels, slope=0.01, name="merge")
@@ -113,8 +114,8 @@ class ShortLongAttention(nn.Module):
             if self.is_initializing():
                 merge(jnp.concatenate([x, x], axis=-1), update_stats=update_stats)
             return short
-        known = context.known.astype(x.dtype)  # soft at the border of the hole
-        long = alpha * (1 - known) * _take(scores, context.x) + known * context.x
+        valid = context.valid.astype(x.dtype)  # soft at the border of the hole
+        long = alpha * (1 - valid) * _take(scores, context.x) + valid * context.x
         return merge(jnp.concatenate([short, long], axis=-1), update_stats=update_stats)
 
 
@@ -130,12 +131,12 @@ def _instance_norm(name: str) -> nn.InstanceNorm:
     return nn.InstanceNorm(epsilon=1e-5, use_fast_variance=False, name=name)
 
 
-def first_values(key: Array, shapes: dict[str, Any]) -> dict[str, Any]:
-    """What training starts from, for variables ("params" and "batch_stats") of the shapes that `jax.eval_shape` gives.
+def init_values(key: Array, shapes: dict[str, Any]) -> dict[str, Any]:
+    """Return initial variables ("params" and "batch_stats") of the shapes that `jax.eval_shape` gives.
 
-    Kernels and biases of convolutions are uniform in +-1/sqrt(fan in), the default of PyTorch, whose fan in of a
-    transposed convolution counts its output channels; the power iteration starts from normal numbers; scales are 1, all
-    else is 0. One draw serves all: on CPU, compiling one for each of some three hundred arrays takes half a minute.
+    Kernels and biases of convolutions are uniform in +-1/sqrt(fan in), PyTorch's default, whose fan in of a transposed
+    convolution counts its output channels; the vectors of power iteration are normal; scales are 1, everything else
+    is 0. One random array is split for all: on CPU, compiling one draw for each of about 300 arrays takes 30 s.
     """
     flat = traverse_util.flatten_dict(shapes)
     bounds = {}
@@ -144,8 +145,8 @@ def first_values(key: Array, shapes: dict[str, Any]) -> dict[str, Any]:
         if kernel is not None:
             bounds[path] = math.prod(kernel.shape[:-1]) ** -0.5
     uniform_key, normal_key = jax.random.split(key)
-    drawn = _draw(jax.random.uniform, uniform_key, {path: flat[path] for path in bounds})
-    values = {path: bounds[path] * (2 * value - 1) for path, value in drawn.items()}
+    uniform = _draw(jax.random.uniform, uniform_key, {path: flat[path] for path in bounds})
+    values = {path: bounds[path] * (2 * value - 1) for path, value in uniform.items()}
     vectors = {path: leaf for path, leaf in flat.items() if path[-1].endswith("/u")}
     values |= _draw(jax.random.normal, normal_key, vectors)
     for path, leaf in flat.items():
@@ -155,6 +156,7 @@ def first_values(key: Array, shapes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _draw(distribution: Any, key: Array, shapes: dict[Any, Any]) -> dict[Any, Array]:
+    """Return arrays of these shapes, float32, from one call of `distribution`."""
     ends = np.cumsum([math.prod(leaf.shape) for leaf in shapes.values()])
     parts = jnp.split(distribution(key, (int(ends[-1]),), jnp.float32), ends[:-1])
     return {path: part.reshape(leaf.shape) for (path, leaf), part in zip(shapes.items(), parts, strict=True)}

@@ -1,4 +1,4 @@
-"""Weights that others published: fetched once from a pinned place, checked, read tensor by tensor."""
+"""Published weights: fetched once at a pinned revision, verified by checksum, read tensor by tensor."""
 
 import hashlib
 import logging
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from mai_jax.types import InputError
+from mai_jax.errors import InputError
 
 
 class Pinned(NamedTuple):
-    """A file on the Hugging Face hub, and the checksum of the only content that is accepted for it."""
+    """A file on the Hugging Face hub at one revision, with the checksum of its content."""
 
     repo_id: str
     filename: str
@@ -23,47 +23,53 @@ class Pinned(NamedTuple):
 
 
 def fetch(pinned: Pinned, kind: str, flag: str) -> Path:
-    """The file, from the hub's cache if it is there, checked either way.
+    """Return the path of the file in the hub's cache, after a download if it is not there; verify its checksum.
 
-    `kind` says in messages what it holds, `flag` which flag takes a file fetched by hand. Raises InputError.
+    Error messages name `kind`, the content of the file, and `flag`, which takes a file fetched by hand.
+
+    Raises InputError if the file cannot be fetched or has another checksum.
     """
     from huggingface_hub import hf_hub_download
 
-    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # it tells of every retry
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # it logs every retry
     by_hand = f"fetch it by hand and give {flag}=FILE"
     where = f"{pinned.repo_id}/{pinned.filename} at revision {pinned.revision}"
     try:
         path = Path(hf_hub_download(pinned.repo_id, pinned.filename, revision=pinned.revision))
-    except Exception as error:  # the hub client raises a dozen unrelated types when there is no network
+    except Exception as error:  # without a network, the hub client raises exceptions of many unrelated types
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"cannot fetch {kind}, {where} ({reason}); {by_hand}") from error
-    check(path, pinned.sha256, f"delete it and start again, or {by_hand}")
+    check(path, pinned.sha256, f"delete it and run again, or {by_hand}")
     return path
 
 
-def check(path: Path, sha256: str, mend: str) -> None:
-    """Raises InputError, ending in `mend`, unless the file's content has this checksum."""
+def check(path: Path, sha256: str, fix: str) -> None:
+    """Raise InputError if the file's content has another checksum. The message ends with `fix`."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise InputError(f"{path}: sha256 is {found}, expected {sha256}; {mend}")
+        raise InputError(f"{path}: sha256 is {found}, expected {sha256}; {fix}")
 
 
 def names(path: Path, kind: str) -> set[str]:
-    """The names of the tensors in a .safetensors file. Raises InputError."""
+    """Return the names of the tensors in a .safetensors file.
+
+    Raises InputError if the file is missing or damaged; the message names `kind`, the expected content.
+    """
     with _opened(path, kind) as tensors:
         return set(tensors.keys())
 
 
 def read(path: Path, shapes: Mapping[str, tuple[int, ...]], kind: str) -> dict[str, Float32[np.ndarray, "..."]]:
-    """The named tensors of a .safetensors file; others are left alone. `kind` says in messages what they are.
+    """Return the tensors named in `shapes` from a .safetensors file, as float32; other tensors are ignored.
 
-    Raises InputError for a file that is missing or damaged, a tensor that is missing, of another shape or not finite.
+    Raises InputError if the file is missing or damaged, or if a tensor is missing, has another shape or is not finite;
+    the message names `kind`, the expected content.
     """
     with _opened(path, kind) as tensors:
-        there = set(tensors.keys())
+        present = set(tensors.keys())
         for name, shape in shapes.items():
-            if name not in there:
+            if name not in present:
                 raise InputError(f"{path}: has no tensor {name}; give {kind}")
             found = tuple(tensors.get_slice(name).get_shape())
             if found != shape:

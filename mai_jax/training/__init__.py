@@ -1,1 +1,1 @@
-"""The training of any method: state, step, loop."""
+"""Training of any method: train state, train step, trainer."""

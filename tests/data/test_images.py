@@ -1,4 +1,4 @@
-"""From bytes to pixels: every kind of file, every kind of damage, and the one-step resize and crop."""
+"""Decoding of image files: modes, formats, damage; and the one-step resize and crop."""
 
 import io
 import zlib
@@ -8,19 +8,19 @@ import pytest
 from PIL import Image
 
 from mai_jax.data import images
-from mai_jax.types import InputError
+from mai_jax.errors import InputError
 
 COLOUR = (200, 100, 50)
 
 
-def encode(image, file_format="png", **how):
+def encode(image, file_format="png", **options):
     stream = io.BytesIO()
-    image.save(stream, format=file_format, **how)
+    image.save(stream, format=file_format, **options)
     return stream.getvalue()
 
 
 def photo(height, width, seed=0):
-    """Smooth colours and edges: what a photograph is to a resize."""
+    """Return an image with smooth colours and edges, as in a photograph."""
     y, x = np.mgrid[:height, :width] / 20
     waves = np.stack([np.sin(x + y), np.cos(2 * x - y), np.sin(3 * y) * np.cos(x)], axis=-1)
     steps = np.random.default_rng(seed).random((height // 16 + 1, width // 16 + 1, 3)).repeat(16, 0).repeat(16, 1)
@@ -50,7 +50,7 @@ def test_sixteen_bit_grey_is_scaled(file_format):
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
-def test_pixels_without_an_agreed_range_are_refused(kind):
+def test_pixels_without_a_defined_range_are_refused(kind):
     with pytest.raises(InputError, match=r"^a\.tif: .*save it with 8 or 16"):
         images.decode(encode(Image.fromarray(np.ones((16, 16), kind)), "tiff"), "a.tif")
 
@@ -58,9 +58,9 @@ def test_pixels_without_an_agreed_range_are_refused(kind):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation):
     upright = photo(32, 48)
-    undo = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90",
-            7: "TRANSVERSE", 8: "ROTATE_270"}
-    stored = upright.transpose(Image.Transpose[undo[orientation]]) if orientation > 1 else upright
+    inverse = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90",
+               7: "TRANSVERSE", 8: "ROTATE_270"}
+    stored = upright.transpose(Image.Transpose[inverse[orientation]]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
     np.testing.assert_array_equal(images.decode(encode(stored, exif=exif), "x"), upright)
@@ -71,12 +71,12 @@ def damaged():
     jpeg, png = encode(photo(64, 64), "jpeg"), encode(photo(64, 64))
     header = b"IHDR" + (60000).to_bytes(4) * 2 + png[24:29]
     huge = png[:12] + header + zlib.crc32(header).to_bytes(4) + png[33:]
-    return {"text": b"this is no image", "empty": b"", "half a jpeg": jpeg[: len(jpeg) // 2], "header": png[:30],
-            "half a png": png[: len(png) // 2], "bomb": huge}
+    return {"text": b"not an image", "empty": b"", "half a jpeg": jpeg[: len(jpeg) // 2], "header": png[:30],
+            "half a png": png[: len(png) // 2], "decompression bomb": huge}
 
 
 @pytest.mark.parametrize("name", damaged())
-def test_damage_is_one_line_that_names_the_file(name):
+def test_damaged_file_is_refused_in_one_line_that_names_it(name):
     for draft in (None, 16):
         with pytest.raises(InputError, match=f"^{name}: .*; remove it or replace it$") as error:
             images.decode(damaged()[name], name, draft)
@@ -89,7 +89,7 @@ def test_tiny_images_are_refused():
         images.decode(encode(Image.new("RGB", (100, 15))), "x")
 
 
-def test_draft_leaves_at_least_what_was_asked():
+def test_draft_gives_at_least_the_requested_size():
     image = images.decode(encode(photo(400, 600), "jpeg"), "x", draft=90)
     assert image.size == (150, 100)
     assert images.decode(encode(photo(400, 600)), "x", draft=90).size == (600, 400)
@@ -99,13 +99,13 @@ def test_draft_leaves_at_least_what_was_asked():
 @pytest.mark.parametrize("offset", [(0.0, 0.0), (0.5, 0.5), (1.0, 0.3), (0.7, 1.0)])
 def test_one_step_equals_resize_then_crop(shape, offset):
     image, (h, w), shorter = photo(*shape), shape, 64
-    wide, high = (shorter if side == min(h, w) else round(side * shorter / min(h, w)) for side in (w, h))
-    whole = np.asarray(image.resize((wide, high), Image.Resampling.BICUBIC))
+    width, height = (shorter if side == min(h, w) else round(side * shorter / min(h, w)) for side in (w, h))
+    resized = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
     for size in (32, 64):
-        top, left = round(offset[0] * (high - size)), round(offset[1] * (wide - size))
-        window = images.resize_crop(image, size, shorter, offset)
-        expected = whole[top:top + size, left:left + size]
-        assert np.abs(window.astype(int) - expected).max() <= 2
+        top, left = round(offset[0] * (height - size)), round(offset[1] * (width - size))
+        crop = images.resize_crop(image, size, shorter, offset)
+        expected = resized[top:top + size, left:left + size]
+        assert np.abs(crop.astype(int) - expected).max() <= 2
 
 
 def test_crop_without_resize_copies_pixels():
@@ -119,6 +119,6 @@ def test_draft_changes_little():
     assert np.mean((full.astype(float) - draft) ** 2) < 255**2 / 10**4  # 40 dB
 
 
-def test_window_larger_than_the_resized_image_is_a_mistake():
+def test_crop_larger_than_the_resized_image_is_refused():
     with pytest.raises(ValueError, match="does not fit"):
         images.resize_crop(photo(32, 32), 64, 32, (0.5, 0.5))

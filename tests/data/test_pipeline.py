@@ -1,4 +1,4 @@
-"""The stream of training batches is one stream, however it is cut, read or interrupted; test images come in order."""
+"""The stream of training batches does not depend on processes, threads or restarts; test images come in order."""
 
 import io
 import itertools
@@ -13,11 +13,11 @@ from mai_jax.config import Config, Data, Run
 from mai_jax.data import images
 from mai_jax.data.pipeline import ids, train_batches
 from mai_jax.data.pipeline import test_images as images_for_testing
-from mai_jax.types import InputError
+from mai_jax.errors import InputError
 
 
-class Memory:
-    """`count` images in which red is the image's number, green the column, blue the row."""
+class MemorySource:
+    """`count` images in which red is the index of the image, green the column, blue the row."""
 
     def __init__(self, count, height=40, width=60, damaged=()):
         self._files = []
@@ -35,15 +35,15 @@ class Memory:
         return {"id": f"{i}.png", "bytes": self._files[i]}
 
     def __repr__(self):
-        return "Memory()"
+        return "MemorySource()"
 
 
-def settings(batch_size=4, crop="random", threads=2, seed=0, shorter_side=40):
+def make_config(batch_size=4, crop="random", threads=2, seed=0, shorter_side=40):
     return Config(seed=seed, image_size=16, batch_size=batch_size, data=Data(shorter_side=shorter_side, crop=crop),
                   run=Run(read_threads=threads))
 
 
-def take(count, source, config, *, start=0, process_index=0, process_count=1):
+def take_batches(count, source, config, *, start=0, process_index=0, process_count=1):
     iterator = train_batches(source, config, start=start, process_index=process_index, process_count=process_count)
     try:
         return np.stack(list(itertools.islice(iterator, count)))
@@ -51,8 +51,8 @@ def take(count, source, config, *, start=0, process_index=0, process_count=1):
         iterator.close()
 
 
-def test_batches_are_uint8_windows_of_the_images():
-    batches = take(25, Memory(20), settings())
+def test_batches_are_uint8_crops_of_the_images():
+    batches = take_batches(25, MemorySource(20), make_config())
     assert batches.shape == (25, 4, 16, 16, 3) and batches.dtype == np.uint8
     corner = batches[..., :1, :1, :]
     np.testing.assert_array_equal(batches[..., 0] - corner[..., 0], 0)
@@ -60,57 +60,58 @@ def test_batches_are_uint8_windows_of_the_images():
     np.testing.assert_array_equal(batches[..., 2] - corner[..., 2] - np.arange(16)[:, None], 0)
 
 
-def test_every_epoch_has_every_image_once_in_a_new_order_at_new_places():
-    batches = take(40, Memory(20), settings()).reshape(8, 20, 16, 16, 3)
+def test_every_epoch_has_every_image_once_in_a_new_order_with_new_crops():
+    batches = take_batches(40, MemorySource(20), make_config()).reshape(8, 20, 16, 16, 3)
     orders = batches[:, :, 0, 0, 0]
     assert all(sorted(order) == list(range(20)) for order in orders)
     assert len({order.tobytes() for order in orders}) == 8
     first = batches[orders == 0][:, 0, 0]
-    assert len({place.tobytes() for place in first}) >= 7
-    across, down = batches[..., 0, 0, 1], batches[..., 0, 0, 2]
-    assert across.min() <= 2 and across.max() >= 42 and down.min() <= 2 and down.max() >= 22
+    assert len({corner.tobytes() for corner in first}) >= 7
+    left, top = batches[..., 0, 0, 1], batches[..., 0, 0, 2]
+    assert left.min() <= 2 and left.max() >= 42 and top.min() <= 2 and top.max() >= 22
 
 
 def test_few_images_appear_equally_often():
-    numbers = take(48, Memory(3), settings())[..., 0, 0, 0]
+    numbers = take_batches(48, MemorySource(3), make_config())[..., 0, 0, 0]
     assert list(np.bincount(numbers.reshape(-1))) == [64, 64, 64]
 
 
-def test_seed_decides():
-    one, again, other, negative = (take(3, Memory(20), settings(seed=seed)) for seed in (1, 1, 2, -1))
+def test_stream_depends_on_the_seed():
+    one, again, other, negative = (take_batches(3, MemorySource(20), make_config(seed=seed)) for seed in (1, 1, 2, -1))
     np.testing.assert_array_equal(one, again)
     assert (one != other).any() and (one != negative).any()
 
 
 @pytest.mark.parametrize("process_count", [2, 4])
 def test_stream_does_not_depend_on_the_number_of_processes(process_count):
-    whole = take(12, Memory(10), settings())
-    parts = [take(12, Memory(10), settings(), process_index=i, process_count=process_count)
+    whole = take_batches(12, MemorySource(10), make_config())
+    parts = [take_batches(12, MemorySource(10), make_config(), process_index=i, process_count=process_count)
              for i in range(process_count)]
     assert parts[0].shape == (12, 4 // process_count, 16, 16, 3)
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
 @pytest.mark.parametrize("count", [3, 20])
-def test_the_ids_of_a_batch_are_those_of_its_images(count):
-    config, source = settings(), Memory(count)
-    numbers = take(9, source, config)[..., 0, 0, 0]
+def test_ids_of_a_batch_match_its_images(count):
+    config, source = make_config(), MemorySource(count)
+    numbers = take_batches(9, source, config)[..., 0, 0, 0]
     for index in (0, 1, 8):
         assert ids(source, config, index) == [f"{number}.png" for number in numbers[index]]
 
 
 def test_stream_does_not_depend_on_the_number_of_threads():
-    np.testing.assert_array_equal(take(12, Memory(20), settings(threads=1)), take(12, Memory(20), settings(threads=5)))
+    one, five = (take_batches(12, MemorySource(20), make_config(threads=threads)) for threads in (1, 5))
+    np.testing.assert_array_equal(one, five)
 
 
 @pytest.mark.parametrize("start", [1, 7, 30])
 def test_starting_later_equals_skipping(start):
-    whole = take(start + 4, Memory(20), settings())
-    np.testing.assert_array_equal(take(4, Memory(20), settings(), start=start), whole[start:])
+    whole = take_batches(start + 4, MemorySource(20), make_config())
+    np.testing.assert_array_equal(take_batches(4, MemorySource(20), make_config(), start=start), whole[start:])
 
 
 def test_state_counts_the_batches_consumed():
-    iterator = train_batches(Memory(20), settings(), start=5)
+    iterator = train_batches(MemorySource(20), make_config(), start=5)
     assert iterator.get_state()["next_index"] == 5
     next(iterator)
     next(iterator)
@@ -120,7 +121,7 @@ def test_state_counts_the_batches_consumed():
 
 def test_close_ends_the_threads():
     before = set(threading.enumerate())
-    iterator = train_batches(Memory(20), settings(), start=0)
+    iterator = train_batches(MemorySource(20), make_config(), start=0)
     next(iterator)
     assert set(threading.enumerate()) - before
     iterator.close()
@@ -131,27 +132,27 @@ def test_close_ends_the_threads():
 
 
 def test_centre_crop_and_resize():
-    source = Memory(20, height=80, width=50)
-    batches = take(5, source, settings(crop="center", shorter_side=25)).reshape(20, 16, 16, 3)
+    source = MemorySource(20, height=80, width=50)
+    batches = take_batches(5, source, make_config(crop="center", shorter_side=25)).reshape(20, 16, 16, 3)
     for image in batches:
         encoded = source[image[0, 0, 0]]["bytes"]
         np.testing.assert_array_equal(image, images.resize_crop(images.decode(encoded, "x"), 16, 25, (0.5, 0.5)))
 
 
 @pytest.mark.parametrize("count", [3, 20])
-def test_damaged_image_is_named_and_not_replaced(count):
+def test_damaged_image_raises_an_error_that_names_it(count):
     with pytest.raises(InputError) as error:
-        take(2 * count, Memory(count, damaged=[2]), settings())
+        take_batches(2 * count, MemorySource(count, damaged=[2]), make_config())
     assert str(error.value) == "2.png: is not an image of a known format; remove it or replace it"
 
 
-def test_batch_must_divide_over_the_processes():
+def test_batch_size_must_be_divisible_by_the_number_of_processes():
     with pytest.raises(InputError, match=r"config\.batch_size=4: must be divisible by 3 processes"):
-        train_batches(Memory(20), settings(), start=0, process_count=3)
+        train_batches(MemorySource(20), make_config(), start=0, process_count=3)
 
 
-def test_test_images_come_once_in_order_from_the_centre():
-    source = Memory(5, height=40, width=60)
+def test_test_images_come_once_in_order_and_are_centre_crops():
+    source = MemorySource(5, height=40, width=60)
     result = list(images_for_testing(source, 40))
     assert [name for name, _ in result] == [f"{i}.png" for i in range(5)]
     for i, (_, image) in enumerate(result):
@@ -160,4 +161,4 @@ def test_test_images_come_once_in_order_from_the_centre():
     halved = next(images_for_testing(source, 20))[1].astype(float)
     np.testing.assert_allclose(halved[2:-2, 2:-2, 2], (np.arange(20) * 2 + 0.5)[2:-2, None].repeat(16, 1), atol=1)
     with pytest.raises(InputError, match=r"^1\.png: "):
-        list(images_for_testing(Memory(2, damaged=[1]), 40))
+        list(images_for_testing(MemorySource(2, damaged=[1]), 40))

@@ -1,4 +1,4 @@
-"""Photographs by name: folders of every shape, the held-out part, the samples, and what is said when it fails."""
+"""Sources: folders, the held-out part, the sample photographs, and the error messages."""
 
 import io
 import os
@@ -10,7 +10,7 @@ from PIL import Image
 from mai_jax.config import Data
 from mai_jax.data import sources
 from mai_jax.data.sources import open_source
-from mai_jax.types import InputError
+from mai_jax.errors import InputError
 
 
 def fill(root, names):
@@ -25,7 +25,7 @@ def ids(source):
     return [source[i]["id"] for i in range(len(source))]
 
 
-def test_folder_is_searched_to_the_bottom_in_any_case_and_sorted(tmp_path):
+def test_folder_is_searched_recursively_in_any_letter_case_and_sorted(tmp_path):
     images = ["b.JPG", "a/z.jpeg", "a/y.PnG", "a.webp", "a/deep/er/x.tif", "ä.bmp", "B.ppm"]
     root = fill(tmp_path, [*images, "notes.txt", ".hidden.jpg", ".git/x.png", "jpg", "a/.cache/y.png", "x.jpg.part"])
     (tmp_path / "empty.png").mkdir()
@@ -35,7 +35,7 @@ def test_folder_is_searched_to_the_bottom_in_any_case_and_sorted(tmp_path):
     assert isinstance(source, sources.Source)
 
 
-def test_loops_of_links_are_harmless_and_links_are_followed(tmp_path):
+def test_links_are_followed_and_loops_of_links_end(tmp_path):
     fill(tmp_path / "far", ["c.png"])
     fill(tmp_path / "root", ["a.png", "sub/b.png"])
     os.symlink(tmp_path / "root", tmp_path / "root" / "sub" / "loop")
@@ -54,7 +54,7 @@ def test_relative_folder_and_home(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("count", [2, 3, 30, 2000])
-def test_held_out_part_and_the_rest_make_the_whole(tmp_path, count):
+def test_training_and_held_out_part_are_a_partition(tmp_path, count):
     names = [f"{i:04}.jpg" for i in range(count)]
     data = Data(train=fill(tmp_path, names))
     train, test = ids(open_source(data, "train")), ids(open_source(data, "test"))
@@ -63,7 +63,7 @@ def test_held_out_part_and_the_rest_make_the_whole(tmp_path, count):
     assert count < 2000 or 70 < len(test) < 130
 
 
-def test_an_image_stays_in_its_part_when_others_go(tmp_path):
+def test_an_image_stays_in_its_part_when_others_are_removed(tmp_path):
     names = [f"{i:04}.jpg" for i in range(400)]
     data = Data(train=fill(tmp_path, names))
     before = set(ids(open_source(data, "test")))
@@ -72,18 +72,18 @@ def test_an_image_stays_in_its_part_when_others_go(tmp_path):
     assert set(ids(open_source(data, "test"))) == before - set(names[::3])
 
 
-def test_with_a_test_source_training_has_the_whole_folder(tmp_path, caplog):
+def test_with_a_test_source_training_uses_the_whole_folder(tmp_path, caplog):
     train, test = fill(tmp_path / "train", ["a.png", "b.png"]), fill(tmp_path / "test", ["c.png"])
     data = Data(train=train, test=test)
     assert ids(open_source(data, "train")) == ["a.png", "b.png"] and ids(open_source(data, "test")) == ["c.png"]
     assert len(open_source(Data(train=train, test="sample_photos"), "test")) == 3
     assert not caplog.records
     open_source(Data(train=str(tmp_path), test=test), "train")
-    assert "training sees the images it is tested on" in caplog.text
+    assert "the test images are also used for training" in caplog.text
 
 
 @pytest.mark.parametrize("field", ["train", "test"])
-def test_names_that_cannot_be_used(tmp_path, field):
+def test_unusable_names_are_refused(tmp_path, field):
     (tmp_path / "empty").mkdir()
     fill(tmp_path, ["one/a.png", "file.png"])
     cases = {
@@ -92,8 +92,8 @@ def test_names_that_cannot_be_used(tmp_path, field):
         str(tmp_path / "empty"): r"holds no image; looked for \.jpg \.jpeg .*\.tiff",
         str(tmp_path / "file.png"): "is a file; name the folder",
     }
-    for name, said in cases.items():
-        with pytest.raises(InputError, match=rf"^config\.data\.{field}='{name}': {said}"):
+    for name, message in cases.items():
+        with pytest.raises(InputError, match=rf"^config\.data\.{field}='{name}': {message}"):
             open_source(Data(**{field: name}), field)
     with pytest.raises(InputError, match="is neither a folder"):
         open_source(Data(train=""), "train")
@@ -102,14 +102,14 @@ def test_names_that_cannot_be_used(tmp_path, field):
             open_source(Data(train=str(tmp_path / "one")), part)
 
 
-def test_a_file_that_has_gone_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     source = open_source(Data(test=fill(tmp_path, ["a.png", "b.png"])), "test")
     (tmp_path / "b.png").unlink()
     with pytest.raises(InputError, match=r"b\.png: cannot be read \(No such file or directory\)"):
         source[1]
 
 
-def test_repr_tells_contents_and_not_place(tmp_path):
+def test_repr_depends_on_the_names_and_not_on_the_folder(tmp_path):
     a = open_source(Data(test=fill(tmp_path / "a", ["x.png", "y.png"])), "test")
     b = open_source(Data(test=fill(tmp_path / "b", ["x.png", "y.png"])), "test")
     c = open_source(Data(test=fill(tmp_path / "c", ["x.png", "z.png"])), "test")

@@ -1,4 +1,4 @@
-"""A tfds set, prepared for real on a small scale and without TensorFlow."""
+"""A small tfds data set, really prepared, without TensorFlow."""
 
 import json
 import shutil
@@ -13,17 +13,17 @@ from mai_jax.config import Data
 from mai_jax.data import tfds_source
 from mai_jax.data.sources import SCENES, open_source
 from mai_jax.data.tfds_source import TfdsImages
-from mai_jax.types import InputError
+from mai_jax.errors import InputError
 
 LABELS = ("airfield", *SCENES, "wheat_field")
 
 
 class Scenes(tfds.core.GeneratorBasedBuilder):
-    """Images of `LABELS` in turn, with a file name, as Places365 has it."""
+    """Images with the labels of `LABELS` in turn and with file names, as in Places365."""
 
     VERSION = tfds.core.Version("1.0.0")
-    pictures = None  # the folder that holds 0.png, 1.png, ...
-    broken = None  # an exception to be raised in place of the images
+    folder = None  # with 0.png, 1.png, ...
+    failure = None  # an exception to raise instead of yielding images
 
     def _info(self):
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({
@@ -37,15 +37,15 @@ class Scenes(tfds.core.GeneratorBasedBuilder):
                 "test": self._generate_examples(39, 42)}
 
     def _generate_examples(self, first, end):
-        if self.broken is not None:
-            raise self.broken
+        if self.failure is not None:
+            raise self.failure
         for i in range(first, end):
-            name = f"{self.pictures}/{i}.png"
+            name = f"{self.folder}/{i}.png"
             yield i, {"image": name, "label": i % len(LABELS), "filename": f"{i}.png"}
 
 
-class Plain(Scenes):
-    """The same without file names."""
+class Unnamed(Scenes):
+    """The same images without labels and file names."""
 
     def _info(self):
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({
@@ -54,7 +54,7 @@ class Plain(Scenes):
 
     def _generate_examples(self, first, end):
         for i in range(first, end):
-            yield i, {"image": f"{self.pictures}/{i}.png"}
+            yield i, {"image": f"{self.folder}/{i}.png"}
 
 
 @pytest.fixture(scope="module")
@@ -66,21 +66,21 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ready(pictures, tmp_path_factory):
-    Scenes.pictures = pictures
+def prepared(pictures, tmp_path_factory):
+    Scenes.folder = pictures
     builder = Scenes(data_dir=tmp_path_factory.mktemp("tfds"))
     tfds_source.prepare(builder)
     return builder
 
 
 @pytest.fixture
-def builder(ready, tmp_path):
-    """A copy of the prepared set that a test may change."""
-    shutil.copytree(ready.data_dir, tmp_path / "scenes" / "1.0.0")
+def builder(prepared, tmp_path):
+    """Return a copy of the prepared data set, which a test may change."""
+    shutil.copytree(prepared.data_dir, tmp_path / "scenes" / "1.0.0")
     return Scenes(data_dir=tmp_path)
 
 
-def test_prepares_without_tensorflow_and_gives_the_files_bytes(builder, pictures):
+def test_prepares_without_tensorflow_and_returns_the_bytes_of_the_files(builder, pictures):
     assert "tensorflow" not in sys.modules
     source = TfdsImages(builder, "train")
     assert len(source) == 30 and repr(source) == repr(TfdsImages(builder, "train"))
@@ -88,7 +88,7 @@ def test_prepares_without_tensorflow_and_gives_the_files_bytes(builder, pictures
     assert read == {f"{i}.png": (pictures / f"{i}.png").read_bytes() for i in range(30)}
 
 
-def test_labels_select_and_the_scan_is_kept(builder, capfd, monkeypatch):
+def test_labels_select_images_and_the_scan_is_cached(builder, capfd, monkeypatch):
     found = TfdsImages(builder, "train", SCENES)
     numbers = {int(found[i]["id"].removesuffix(".png")) for i in range(len(found))}
     assert numbers == {i for i in range(30) if LABELS[i % len(LABELS)] in SCENES} and len(found) == 23
@@ -101,21 +101,21 @@ def test_labels_select_and_the_scan_is_kept(builder, capfd, monkeypatch):
     assert [again[i] for i in range(23)] == [found[i] for i in range(23)]
     with pytest.raises(TypeError):
         TfdsImages(builder, "train", ("tundra",))
-    left = [path.name for path in builder.data_path.glob("*indices*")]
-    assert len(left) == 2 and all(name.endswith(".npy") for name in left)
+    cached = [path.name for path in builder.data_path.glob("*indices*")]
+    assert len(cached) == 2 and all(name.endswith(".npy") for name in cached)
 
 
 def test_ids_without_file_names_are_split_and_index(pictures, tmp_path):
-    Plain.pictures = pictures
-    plain = Plain(data_dir=tmp_path)
-    tfds_source.prepare(plain)
-    both = TfdsImages(plain, "train+validation")
+    Unnamed.folder = pictures
+    unnamed = Unnamed(data_dir=tmp_path)
+    tfds_source.prepare(unnamed)
+    both = TfdsImages(unnamed, "train+validation")
     assert len(both) == 39 and both[38]["id"] == "train+validation/38"
     assert {both[i]["bytes"] for i in range(39)} == {(pictures / f"{i}.png").read_bytes() for i in range(39)}
 
 
-def test_named_sets_take_the_papers_parts(builder, monkeypatch):
-    monkeypatch.setattr(tfds, "builder", lambda name, **how: {"places365_small": builder, "celeb_a": builder}[name])
+def test_named_sources_have_the_splits_of_the_paper(builder, monkeypatch):
+    monkeypatch.setattr(tfds, "builder", lambda name, **kwargs: {"places365_small": builder, "celeb_a": builder}[name])
 
     def numbers(name, part):
         source = open_source(Data(train=name), part)
@@ -128,31 +128,32 @@ def test_named_sets_take_the_papers_parts(builder, monkeypatch):
     assert numbers("celeb_a", "test") == set(range(39, 42))
 
 
-def test_a_set_in_another_format_is_named(builder, monkeypatch):
+def test_a_data_set_in_another_format_is_refused(builder, monkeypatch):
     info = builder.data_path / "dataset_info.json"
     info.write_text(json.dumps(json.loads(info.read_text()) | {"fileFormat": "tfrecord"}))
-    monkeypatch.setattr(tfds, "builder", lambda name, **how: Scenes(data_dir=builder.data_path.parent.parent, **how))
+    monkeypatch.setattr(
+        tfds, "builder", lambda name, **kwargs: Scenes(data_dir=builder.data_path.parent.parent, **kwargs))
     for name in ("places2", "celeb_a"):
         with pytest.raises(InputError, match="is prepared as tfrecord, which has no random access"):
             open_source(Data(train=name), "train")
 
 
-@pytest.mark.parametrize("broken, said", [
+@pytest.mark.parametrize("failure, message", [
     (ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow"),
      "needs tensorflow, once; pip install tensorflow-cpu"),
     (ConnectionError("no\nnetwork"), r"could not be downloaded and prepared in .* \(no network.*\)"),
     (OSError(28, "No space left on device"), "No space left on device"),
 ])
-def test_failed_preparation_is_one_line(tmp_path, monkeypatch, broken, said):
-    monkeypatch.setattr(Scenes, "broken", broken)
-    with pytest.raises(InputError, match=said) as error:
+def test_failed_preparation_is_one_line(tmp_path, monkeypatch, failure, message):
+    monkeypatch.setattr(Scenes, "failure", failure)
+    with pytest.raises(InputError, match=message) as error:
         tfds_source.prepare(Scenes(data_dir=tmp_path))
     assert str(error.value).startswith("scenes: ") and "\n" not in str(error.value)
 
 
-def test_size_is_said_first_and_must_fit(tmp_path, monkeypatch, capsys):
+def test_download_size_is_printed_first_and_must_fit(tmp_path, monkeypatch, capsys):
     size = namedtuple("Url", "size")(2**60)
     monkeypatch.setattr(Scenes, "url_infos", {"https://example.org/scenes.tar": size})
-    with pytest.raises(InputError, match=r"scenes: needs about 2147483648\.0 GiB and .* GiB; make room"):
+    with pytest.raises(InputError, match=r"scenes: needs about 2147483648\.0 GiB and .* GiB; free some space"):
         tfds_source.prepare(Scenes(data_dir=tmp_path / "not" / "yet"))
     assert "scenes: downloading 1073741824.0 GiB" in capsys.readouterr().out

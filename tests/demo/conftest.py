@@ -1,4 +1,4 @@
-"""A page that is served as a user would, with an untrained network, and a browser that looks at it."""
+"""A server of the page, started as by a user, with an untrained network."""
 
 import signal
 import socket
@@ -12,19 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mai_jax import checkpoint
 from mai_jax import config as config_lib
+from mai_jax.batch import Batch
 from mai_jax.models.mai import MAI
-from mai_jax.types import Batch
+from mai_jax.training import checkpointing
 from tests.cheap_compilation import environment
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 120  # seconds that a slow machine may take for a step
+TIMEOUT = 120  # seconds per step, for slow machines
 
 
 @dataclass
 class Served:
-    """A running server, its address, the folder that it keeps its files in, and what it must not give away."""
+    """A running server, its address, its temporary folder, and the checkpoint folder, which it must not serve."""
 
     process: subprocess.Popen
     port: int
@@ -40,10 +40,10 @@ class Served:
         (folder,) = self.temporary.iterdir()
         return folder
 
-    def end(self, number: int) -> str:
-        """Sends the signal, and returns what was printed."""
+    def stop(self, number: int) -> str:
+        """Send the signal and return the output that was not read before."""
         self.process.send_signal(number)
-        return self.process.communicate(timeout=PATIENCE)[0]
+        return self.process.communicate(timeout=TIMEOUT)[0]
 
 
 @pytest.fixture(scope="session")
@@ -51,19 +51,20 @@ def checkpoint_folder(tmp_path_factory):
     config = config_lib.Config(image_size=32)
     config.generator.width = config.discriminator.width = 8
     batch = Batch(jnp.zeros((1, 32, 32, 3)), jnp.ones((1, 32, 32, 1)))
-    params, stats = jax.eval_shape(MAI(config).init, jax.random.key(0), batch)
+    shapes = jax.eval_shape(MAI(config).init, jax.random.key(0), batch)
     rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(x.dtype), params)
-    stats = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), stats)
+    params = jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(x.dtype), shapes["params"])
+    batch_stats = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), shapes["batch_stats"])
     folder = tmp_path_factory.mktemp("run")
-    with checkpoint.Writer(folder, keep=1) as writer:
-        writer.save(7, {"params": {"params": params, "stats": stats}}, {"config": config_lib.to_dict(config)})
+    with checkpointing.CheckpointWriter(folder, keep=1) as writer:
+        items = {"params": {"params": params, "batch_stats": batch_stats}}
+        writer.save(7, items, {"config": config_lib.to_dict(config)})
     return folder
 
 
 @pytest.fixture(scope="module")
 def serve(checkpoint_folder, tmp_path_factory):
-    """Starts `demo.py`; returns once it says where the page is."""
+    """Return a function that starts `demo.py` and returns once it has printed the address of the page."""
     pytest.importorskip("gradio", reason="install the extra `demo`")
     started = []
 
@@ -78,7 +79,7 @@ def serve(checkpoint_folder, tmp_path_factory):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, cwd=tmp_path_factory.getbasetemp())
         started.append(process)
         line = process.stdout.readline()
-        assert f"http://127.0.0.1:{port}/" in line, line + process.communicate(timeout=PATIENCE)[0]
+        assert f"http://127.0.0.1:{port}/" in line, line + process.communicate(timeout=TIMEOUT)[0]
         return Served(process, port, temporary, checkpoint_folder)
 
     yield start
@@ -89,9 +90,9 @@ def serve(checkpoint_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(serve):
-    """One server for the tests of a file. Ended, it has said nothing more and nothing is left of it."""
+    """Return one server for the tests of a file. When stopped, it has printed nothing more and left no files."""
     server = serve()
     yield server
-    assert server.end(signal.SIGTERM) == ""
+    assert server.stop(signal.SIGTERM) == ""
     assert server.process.returncode == 0
     assert list(server.temporary.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The classical methods fill what a person could fill, see nothing they must not, and change nothing that is given."""
+"""Classical methods: quality on simple holes, no access to the hole content, and unchanged valid pixels."""
 
 import sys
 from types import ModuleType
@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from skimage import data
 
+from mai_jax.errors import InputError
 from mai_jax.evaluation import metrics
 from mai_jax.evaluation.classical import METHODS, fill_many
-from mai_jax.types import InputError
 
 
 @pytest.fixture(autouse=True)
 def opencv(request):
-    """OpenCV is an extra: without it there is nothing to test for its two methods."""
+    """Skip the two methods of OpenCV without OpenCV, which is an optional dependency."""
     if "name" in request.fixturenames and request.getfixturevalue("name") in ("telea", "navier_stokes"):
         pytest.importorskip("cv2")
 
@@ -24,14 +24,14 @@ def photograph():
 
 
 def strokes():
-    """Thin and thick, one at the border of the image."""
+    """Return thin and thick strokes, one at the border of the image."""
     hole = np.zeros((64, 80), bool)
     hole[20:24, 10:70] = hole[30:42, 30:44] = hole[50:, :9] = True
     return hole
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_given_pixels_stay_and_hidden_ones_are_not_seen(name):
+def test_valid_pixels_are_unchanged_and_hole_pixels_are_not_read(name):
     image, hole = photograph(), strokes()
     filled = METHODS[name](image, hole)
     assert filled.dtype == np.uint8 and np.array_equal(filled[~hole], image[~hole])
@@ -41,10 +41,10 @@ def test_given_pixels_stay_and_hidden_ones_are_not_seen(name):
     assert np.array_equal(image, photograph())
 
 
-def test_given_pixels_stay_even_if_the_library_changes_them(monkeypatch):
-    careless = ModuleType("cv2")
-    careless.inpaint, careless.INPAINT_TELEA, careless.INPAINT_NS = lambda image, *_: 255 - image, 1, 0
-    monkeypatch.setitem(sys.modules, "cv2", careless)
+def test_valid_pixels_are_unchanged_even_if_the_library_changes_them(monkeypatch):
+    faulty = ModuleType("cv2")
+    faulty.inpaint, faulty.INPAINT_TELEA, faulty.INPAINT_NS = lambda image, *_: 255 - image, 1, 0
+    monkeypatch.setitem(sys.modules, "cv2", faulty)
     image, hole = photograph(), strokes()
     for name in ("telea", "navier_stokes"):
         assert np.array_equal(METHODS[name](image, hole)[~hole], image[~hole])
@@ -56,37 +56,37 @@ def test_a_flat_colour_is_restored(name):
     hole = np.zeros((32, 40), bool)
     hole[8:20, :15] = True
     difference = METHODS[name](image, hole).astype(int) - image
-    assert np.abs(difference).max() <= (3 if name == "telea" else 0)  # its 8-bit rounding adds up along the way
+    assert np.abs(difference).max() <= (3 if name == "telea" else 0)  # its 8-bit rounding errors accumulate
 
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("shape", [(32, 40), (1, 5)])
-def test_without_a_hole_and_without_a_given_pixel(name, shape):
+def test_without_a_hole_and_without_a_valid_pixel(name, shape):
     image = np.random.default_rng(0).integers(0, 256, size=(*shape, 3), dtype=np.uint8)
     assert np.array_equal(METHODS[name](image, np.zeros(shape, bool)), image)
     assert np.all(METHODS[name](image, np.ones(shape, bool)) == 128)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_one_given_pixel_is_enough(name):
+def test_one_valid_pixel_is_enough(name):
     image, hole = photograph(), np.ones((64, 80), bool)
     hole[30, 40] = False
     filled = METHODS[name](image, hole)
     assert np.array_equal(filled[30, 40], image[30, 40])
 
 
-def test_all_beat_the_mean_colour_on_a_photograph():
+def test_all_methods_are_better_than_the_mean_colour():
     pytest.importorskip("cv2")
     image, hole = photograph(), strokes()
     truth = np.float32(image[None]) / 255
     found = {name: float(metrics.hole_psnr(np.float32(fill(image, hole)[None]) / 255, truth, hole[None])[0])
              for name, fill in METHODS.items()}
-    floor = found.pop("mean_colour")
-    assert all(psnr > floor + 2 for psnr in found.values()), (floor, found)
+    baseline = found.pop("mean_colour")
+    assert all(psnr > baseline + 2 for psnr in found.values()), (baseline, found)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_batch_is_its_images(name):
+def test_a_batch_equals_its_single_images(name):
     images = np.stack([photograph(), photograph()[::-1], 255 - photograph()])
     holes = np.stack([strokes(), strokes()[:, ::-1], np.ones_like(strokes())])
     expected = [METHODS[name](image, hole) for image, hole in zip(images, holes, strict=True)]
@@ -99,7 +99,7 @@ def test_mean_colour():
     assert filled[0, 2].tolist() == [0, 16, 20]
 
 
-def test_says_what_to_install_without_opencv(monkeypatch):
+def test_the_error_without_opencv_names_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     for name in ("telea", "navier_stokes"):
         with pytest.raises(InputError, match="pip install opencv-python-headless"):

@@ -1,4 +1,4 @@
-"""FID against NumPy's covariance with SciPy's matrix root and PyTorch's resizing; streaming; the cache."""
+"""FID against NumPy's covariance, SciPy's matrix root and PyTorch's resizing; streaming statistics; the cache."""
 
 import logging
 
@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from mai_jax.errors import InputError
 from mai_jax.evaluation import fid
 from mai_jax.nn import inception
-from mai_jax.types import InputError
 
 DIMS = inception.FEATURES
 
 
-def cloud(seed, n, dims=24):
-    """Features of different spread and correlation, far from zero, as a network's are."""
+def random_features(seed, n, dims=24):
+    """Return correlated features of different variances with a large mean, as those of a network."""
     rng = np.random.default_rng(seed)
     return 3 + rng.normal(size=(n, dims)) @ rng.normal(size=(dims, dims)) + rng.normal(size=dims)
 
@@ -32,35 +32,35 @@ def textbook(x, y):
 
 
 def test_distance_is_the_textbook_formula():
-    x, y = cloud(0, 300), cloud(1, 200)
+    x, y = random_features(0, 300), random_features(1, 200)
     np.testing.assert_allclose(fid.distance(fid.describe(x), fid.describe(y)), textbook(x, y), rtol=1e-10)
 
 
-def test_distance_without_regular_covariances():
-    """The trace of the root is also the nuclear norm of the cross products of the samples: no covariance at all."""
-    x, y = cloud(0, 9), cloud(1, 13)
+def test_distance_with_singular_covariances():
+    """The trace of the root equals the nuclear norm of the cross products of the samples, without covariances."""
+    x, y = random_features(0, 9), random_features(1, 13)
     a, b = ((z - z.mean(axis=0)) / np.sqrt(len(z) - 1) for z in (x, y))
     expected = np.sum((x.mean(0) - y.mean(0)) ** 2) + np.sum(a**2) + np.sum(b**2) - 2 * np.linalg.norm(a @ b.T, "nuc")
     np.testing.assert_allclose(fid.distance(fid.describe(x), fid.describe(y)), expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("n", [2, 10, 400])
-def test_a_set_is_at_no_distance_from_itself(n):
-    for seed in range(10):  # rounding errors of either sign
-        x = cloud(seed, n)
+def test_the_distance_of_equal_sets_is_zero(n):
+    for seed in range(10):  # rounding errors of both signs
+        x = random_features(seed, n)
         assert 0 <= fid.distance(fid.describe(x), fid.describe(x[::-1])) < 1e-10 * np.sum(x.var(axis=0))
 
 
-def test_distance_is_symmetric_and_feels_mean_and_spread():
-    x = cloud(3, 400)
-    a, moved, wider = (fid.describe(z) for z in (x, x + 0.5, x.mean(axis=0) + 2 * (x - x.mean(axis=0))))
-    np.testing.assert_allclose(fid.distance(a, moved), 24 * 0.5**2, rtol=1e-8)
-    np.testing.assert_allclose(fid.distance(a, wider), np.trace(a.scatter) / 399, rtol=1e-8)  # (2 - 1)^2 tr S
-    np.testing.assert_allclose(fid.distance(a, wider), fid.distance(wider, a), rtol=1e-12)
+def test_distance_is_symmetric_and_depends_on_mean_and_variance():
+    x = random_features(3, 400)
+    a, shifted, scaled = (fid.describe(z) for z in (x, x + 0.5, x.mean(axis=0) + 2 * (x - x.mean(axis=0))))
+    np.testing.assert_allclose(fid.distance(a, shifted), 24 * 0.5**2, rtol=1e-8)
+    np.testing.assert_allclose(fid.distance(a, scaled), np.trace(a.scatter) / 399, rtol=1e-8)  # (2 - 1)^2 tr S
+    np.testing.assert_allclose(fid.distance(a, scaled), fid.distance(scaled, a), rtol=1e-12)
 
 
-def test_few_images_are_said_and_one_is_refused(caplog):
-    x = cloud(4, 400)
+def test_few_images_are_warned_of_and_one_is_rejected(caplog):
+    x = random_features(4, 400)
     with caplog.at_level(logging.WARNING):
         fid.distance(fid.describe(x), fid.describe(x))
         assert not caplog.messages
@@ -71,8 +71,8 @@ def test_few_images_are_said_and_one_is_refused(caplog):
 
 
 @pytest.mark.parametrize("cuts", [[1], [3, 50, 51], [200]])
-def test_merged_parts_are_the_whole(cuts):
-    x = 1e3 + cloud(5, 201)  # E[x^2] - E[x]^2 would lose six digits here
+def test_merged_statistics_equal_those_of_the_union(cuts):
+    x = 1e3 + random_features(5, 201)  # E[x^2] - E[x]^2 would lose six digits here
     whole = fid.Statistics(0, np.zeros(24), np.zeros((24, 24)))
     for part in np.split(x, cuts):
         whole = fid.merge(whole, fid.describe(part))
@@ -83,7 +83,7 @@ def test_merged_parts_are_the_whole(cuts):
 
 @pytest.fixture(scope="module")
 def params():
-    """An untrained network."""
+    """Return random parameters of the network."""
     image = jax.ShapeDtypeStruct((1, 299, 299, 3), jnp.float32)
     shapes = jax.eval_shape(inception.Inception().init, jax.random.key(0), image)["params"]
     rng = np.random.default_rng(0)
@@ -115,7 +115,7 @@ def test_statistics_equal_pytorch_resizing_and_numpy_covariance(params):
 
 @pytest.fixture
 def pixels_as_features(monkeypatch):
-    """Features that cost nothing: the first pixels, in place of the network's."""
+    """Replace the network by one that returns the first pixels as features, and record the batch shapes."""
     calls = []
 
     def features(params, images):
@@ -127,7 +127,7 @@ def pixels_as_features(monkeypatch):
 
 
 def test_grouping_into_batches_makes_no_difference(pixels_as_features, monkeypatch):
-    monkeypatch.setattr(fid, "ROWS", 10)
+    monkeypatch.setattr(fid, "CHUNK", 10)
     images = levels(29)
     rows = images.reshape(29, -1)[:, :DIMS] / 255
     for cuts in ([], [8, 16, 24], [1, 12, 13]):
@@ -135,15 +135,15 @@ def test_grouping_into_batches_makes_no_difference(pixels_as_features, monkeypat
         assert found.count == 29
         np.testing.assert_allclose(found.mean, rows.mean(axis=0), rtol=1e-6)
         np.testing.assert_allclose(found.scatter / 28, np.cov(rows, rowvar=False), rtol=0, atol=1e-6)
-    assert {shape[0] for shape in pixels_as_features} == {32, 8, 16}  # filled up to the number of devices
+    assert {shape[0] for shape in pixels_as_features} == {32, 8, 16}  # padded to a multiple of the number of devices
 
 
-def test_no_images_are_refused():
+def test_no_images_are_rejected():
     with pytest.raises(InputError, match="no images"):
         fid.statistics({}, [])
 
 
-def test_cache_gives_the_same_numbers_without_computing(pixels_as_features, tmp_path):
+def test_cache_returns_the_same_statistics_without_computing(pixels_as_features, tmp_path):
     weights, images = {"kernel": np.ones((2, 3), np.float32)}, levels(5)
     first = fid.cached_statistics(tmp_path / "new" / "folder", weights, lambda: [images])
     computed = len(pixels_as_features)
@@ -154,7 +154,7 @@ def test_cache_gives_the_same_numbers_without_computing(pixels_as_features, tmp_
     np.testing.assert_array_equal(again.scatter, first.scatter)
 
 
-def test_cache_knows_pixels_sizes_and_weights(pixels_as_features, tmp_path):
+def test_cache_depends_on_pixels_sizes_and_weights(pixels_as_features, tmp_path):
     weights, images = {"kernel": np.ones((2, 3), np.float32)}, levels(5)
     one_level_off = images.copy()
     one_level_off[4, 39, 55, 2] ^= 1
@@ -168,24 +168,24 @@ def test_cache_knows_pixels_sizes_and_weights(pixels_as_features, tmp_path):
     assert len(list(tmp_path.iterdir())) == 5
 
 
-def test_a_damaged_cache_file_is_noticed(monkeypatch, tmp_path):
-    """Whichever byte is wrong or missing: either one line that names the file, or the right numbers."""
-    truth = fid.describe(cloud(6, 50, 3))
+def test_a_damaged_cache_file_is_detected(monkeypatch, tmp_path):
+    """For any wrong or missing byte: either one line that names the file, or the correct values."""
+    truth = fid.describe(random_features(6, 50, 3))
     monkeypatch.setattr(fid, "statistics", lambda params, batches: truth)
     fid.cached_statistics(tmp_path, {}, lambda: [levels(1)])
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     flipped = [whole[:i] + bytes([whole[i] ^ 1 << i % 8]) + whole[i + 1 :] for i in range(len(whole))]
     cut = [whole[:length] for length in range(0, len(whole), 7)]
-    noticed = 0
+    detected = 0
     for damaged in flipped + cut + [b"", b"a page that says that the file has moved"]:
         path.write_bytes(damaged)
         try:
             found = fid.cached_statistics(tmp_path, {}, lambda: [levels(1)])
         except InputError as error:
             assert str(path) in str(error) and "\n" not in str(error)
-            noticed += 1
+            detected += 1
         else:
             assert damaged in flipped
             assert all(np.array_equal(a, b) for a, b in zip(found, truth, strict=True))
-    assert noticed > len(cut) + len(np.concatenate([truth.mean, truth.scatter.ravel()]).tobytes())
+    assert detected > len(cut) + len(np.concatenate([truth.mean, truth.scatter.ravel()]).tobytes())

@@ -1,4 +1,4 @@
-"""LPIPS against PyTorch's operations with the same weights, and the laws that it obeys."""
+"""LPIPS against PyTorch with the same weights, and its mathematical properties."""
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +8,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from safetensors.numpy import save_file
 from skimage import data
 
+from mai_jax.errors import InputError
 from mai_jax.evaluation import lpips
-from mai_jax.types import InputError
 
 # Per block of VGG-16: its convolutions' positions in torchvision's `features`, and its channels.
 BLOCKS = (((0, 2), 64), ((5, 7), 128), ((10, 12, 14), 256), ((17, 19, 21), 512), ((24, 26, 28), 512))
@@ -17,15 +17,15 @@ BLOCKS = (((0, 2), 64), ((5, 7), 128), ((10, 12, 14), 256), ((17, 19, 21), 512),
 
 @pytest.fixture(scope="module")
 def tensors():
-    """Random weights of VGG-16 and of the heads, which are never negative, in the original package's naming."""
+    """Return random weights of VGG-16 and of the (non-negative) heads, with the names of the original package."""
     rng = np.random.default_rng(0)
-    backbone, into = {}, 3
+    backbone, channels = {}, 3
     for positions, out in BLOCKS:
         for position in positions:
-            spread = (2 / (9 * into)) ** 0.5
-            backbone[f"features.{position}.weight"] = spread * rng.standard_normal((out, into, 3, 3), np.float32)
+            spread = (2 / (9 * channels)) ** 0.5
+            backbone[f"features.{position}.weight"] = spread * rng.standard_normal((out, channels, 3, 3), np.float32)
             backbone[f"features.{position}.bias"] = rng.normal(0, 0.1, out).astype(np.float32)
-            into = out
+            channels = out
     heads = {f"lin{i}.model.1.weight": rng.uniform(0, 2 / out, (1, out, 1, 1)).astype(np.float32)
              for i, (_, out) in enumerate(BLOCKS)}  # fmt: skip
     return backbone, heads
@@ -85,7 +85,7 @@ def test_equals_pytorch(tensors, params, strength, x64):
     np.testing.assert_allclose(usual, expected, rtol=1e-5)
 
 
-def test_zero_symmetric_and_per_image(params):
+def test_zero_for_equal_images_symmetric_and_per_image(params):
     a = np.float32(photographs())
     b = np.float32(noisy(a, 0.1))
     assert np.all(lpips.distance(params, a, a) == 0)
@@ -93,11 +93,11 @@ def test_zero_symmetric_and_per_image(params):
     np.testing.assert_array_equal(whole, lpips.distance(params, b, a))
     assert np.all(whole > 0)
     b[1:] = a[1:]
-    alone = np.asarray(lpips.distance(params, a, b))
-    np.testing.assert_allclose(alone, [whole[0], 0, 0], rtol=1e-6)
+    only_first = np.asarray(lpips.distance(params, a, b))
+    np.testing.assert_allclose(only_first, [whole[0], 0, 0], rtol=1e-6)
 
 
-def test_rises_with_noise(params):
+def test_increases_with_noise(params):
     a = np.float32(photographs())
     rising = [np.asarray(lpips.distance(params, a, np.float32(noisy(a, s)))) for s in (0.01, 0.03, 0.1, 0.3)]
     assert np.all(np.diff(rising, axis=0) > 0)
@@ -112,21 +112,21 @@ def test_sharded_batches_stay_sharded(params):
     np.testing.assert_allclose(found, lpips.distance(params, *pair), rtol=1e-5)
 
 
-def test_naming_of_the_pinned_file(tensors, params, tmp_path):
+def test_names_of_the_pinned_file(tensors, params, tmp_path):
     backbone, heads = tensors
     renamed = {f"{i}.weight": heads[f"lin{i}.model.1.weight"] for i in range(5)}
     again = lpips.load(*write(tmp_path, backbone, renamed))
-    for found, wanted in zip(again["heads"], params["heads"], strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for found, expected in zip(again["heads"], params["heads"], strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
-def test_needs_room_for_its_deepest_map(params):
+def test_too_small_images_are_an_error(params):
     assert lpips.distance(params, np.zeros((1, 16, 16, 3), np.float32), np.zeros((1, 16, 16, 3), np.float32)) == 0
     with pytest.raises(ValueError, match="at least 16 x 16 pixels, these images have 15 x 40"):
         lpips.distance(params, np.zeros((1, 15, 40, 3), np.float32), np.zeros((1, 15, 40, 3), np.float32))
 
 
-def spoil_head(backbone, heads):
+def change_shape(backbone, heads):
     return backbone, heads | {"lin3.model.1.weight": np.zeros((1, 256, 1, 1), np.float32)}
 
 
@@ -134,34 +134,34 @@ def make_nan(backbone, heads):
     return backbone, heads | {"lin1.model.1.weight": np.full((1, 128, 1, 1), np.nan, np.float32)}
 
 
-def leave_out_head(backbone, heads):
+def omit_head(backbone, heads):
     return backbone, {name: head for name, head in heads.items() if "lin4" not in name}
 
 
-def give_backbone_for_heads(backbone, heads):
+def replace_heads_by_backbone(backbone, heads):
     return backbone, backbone
 
 
-def leave_out_last_block(backbone, heads):
+def omit_last_layer(backbone, heads):
     return {name: tensor for name, tensor in backbone.items() if "features.28" not in name}, heads
 
 
-@pytest.mark.parametrize(("spoil", "named"), [
-    (spoil_head, ["heads.safetensors", "lin3.model.1.weight", "(1, 256, 1, 1)", "(1, 512, 1, 1)"]),
+@pytest.mark.parametrize(("change", "parts"), [
+    (change_shape, ["heads.safetensors", "lin3.model.1.weight", "(1, 256, 1, 1)", "(1, 512, 1, 1)"]),
     (make_nan, ["heads.safetensors", "lin1.model.1.weight", "not finite"]),
-    (leave_out_head, ["heads.safetensors", "lin4.model.1.weight", "heads of LPIPS"]),
-    (give_backbone_for_heads, ["heads.safetensors", "lin0.model.1.weight", "heads of LPIPS"]),
-    (leave_out_last_block, ["vgg16.safetensors", "features.28.weight", "VGG-16"]),
+    (omit_head, ["heads.safetensors", "lin4.model.1.weight", "heads of LPIPS"]),
+    (replace_heads_by_backbone, ["heads.safetensors", "lin0.model.1.weight", "heads of LPIPS"]),
+    (omit_last_layer, ["vgg16.safetensors", "features.28.weight", "VGG-16"]),
 ])
-def test_a_file_that_does_not_fit_is_named(tensors, tmp_path, spoil, named):
+def test_an_invalid_file_is_named(tensors, tmp_path, change, parts):
     with pytest.raises(InputError) as error:
-        lpips.load(*write(tmp_path, *spoil(*tensors)))
+        lpips.load(*write(tmp_path, *change(*tensors)))
     message = str(error.value)
     assert "\n" not in message
-    assert [part for part in named if part not in message] == []
+    assert [part for part in parts if part not in message] == []
 
 
-def test_a_file_that_is_no_safetensors_is_named(tensors, tmp_path):
+def test_a_file_of_another_format_is_named(tensors, tmp_path):
     backbone, heads = write(tmp_path, *tensors)
     heads.write_text("a page that says that the file has moved")
     with pytest.raises(InputError, match=r"heads\.safetensors: not a readable \.safetensors file"):

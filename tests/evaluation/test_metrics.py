@@ -1,4 +1,4 @@
-"""PSNR, SSIM and l1 against scikit-image and NumPy, and the laws that they obey."""
+"""PSNR, SSIM and l1 against scikit-image and NumPy, and their mathematical properties."""
 
 from functools import partial
 
@@ -11,12 +11,12 @@ from skimage import data
 from skimage.color import rgb2gray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from mai_jax.errors import InputError
 from mai_jax.evaluation import metrics
-from mai_jax.types import InputError
 
 
 def photographs():
-    """Crops of different brightness and texture, in uint8 levels."""
+    """Return crops of different brightness and texture, with uint8 precision."""
     whole = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
     return np.stack([image[60:124, 100:196] for image in whole]) / 255
 
@@ -27,18 +27,18 @@ def noisy(images, strength, seed=0):
 
 
 def flat():
-    """Flat and bright, where E[x^2] - E[x]^2 cancels most; one of them with a black half."""
+    """Return flat bright images, for which E[x^2] - E[x]^2 loses most digits; one has a black half."""
     images = np.ones((3, 64, 96, 3)) * np.array([1, 0.98, 1]).reshape(3, 1, 1, 1)
     images[2, :, :48] = 0
     return images
 
 
-def similarity(a, b, **how):
-    return [structural_similarity(x, y, data_range=1, channel_axis=-1, **how) for x, y in zip(a, b, strict=True)]
+def similarity(a, b, **options):
+    return [structural_similarity(x, y, data_range=1, channel_axis=-1, **options) for x, y in zip(a, b, strict=True)]
 
 
 def padded_similarity(a, b):
-    """The formula of the article, with zeros around the image."""
+    """Return the SSIM by its definition, with zero padding."""
     weights = np.exp(-np.arange(-5, 6) ** 2 / (2 * 1.5**2))
 
     def mean(x):
@@ -69,9 +69,9 @@ def metric_of(name):
     return getattr(metrics, name)
 
 
-@pytest.mark.parametrize("draw", [photographs, flat])
-def test_agrees_with_scikit_image(draw, x64):
-    a = draw()
+@pytest.mark.parametrize("images", [photographs, flat])
+def test_agrees_with_scikit_image(images, x64):
+    a = images()
     b = noisy(a, 0.05)
     for name, expected in reference(a, b).items():
         got = metric_of(name)(jnp.asarray(a), jnp.asarray(b))
@@ -79,20 +79,20 @@ def test_agrees_with_scikit_image(draw, x64):
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("draw", [photographs, flat])
+@pytest.mark.parametrize("images", [photographs, flat])
 @pytest.mark.parametrize("strength", [0.002, 0.05, 0.3])
-def test_float32_is_as_good(draw, strength):
-    a = draw()
+def test_float32_is_accurate(images, strength):
+    a = images()
     b = noisy(a, strength)
     for name, expected in reference(a, b).items():
         got = metric_of(name)(np.float32(a), np.float32(b))
         assert got.dtype == jnp.float32
-        # Four decimals of SSIM are printed. Without centring the flat images miss by 1e-5, with 51 by 2e-4.
+        # Tables show four decimals of SSIM. Without centring, the error of flat images is 1e-5, for size 51 2e-4.
         tolerance = {"psnr": 2e-5, "ssim_7": 1e-5, "ssim_51": 1e-5}.get(name, 2e-6)
         np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
 
 
-def test_an_image_is_like_itself():
+def test_identical_images_have_the_best_values():
     a = np.float32(photographs())
     best = {"psnr": np.inf, "l1": 0, "relative_l1": 0, "ssim": 1, "ssim_padded": 1, "ssim_7": 1, "ssim_51": 1}
     for name, value in best.items():
@@ -116,7 +116,7 @@ def test_symmetric_monotone_and_per_image(name):
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_half_precision_is_widened_first(dtype):
+def test_half_precision_is_converted_to_float32(dtype):
     a, b = (jnp.asarray(x, dtype) for x in (photographs(), noisy(photographs(), 0.05)))
     for metric in (metrics.psnr, metrics.ssim, metrics.l1):
         got = jax.jit(metric)(a, b)
@@ -124,7 +124,7 @@ def test_half_precision_is_widened_first(dtype):
         assert np.array_equal(got, metric(a.astype(jnp.float32), b.astype(jnp.float32)))
 
 
-def test_the_hole_alone(x64):
+def test_metrics_of_the_hole(x64):
     a = photographs()
     b = noisy(a, 0.05)
     hole = np.random.default_rng(0).random(a.shape[:3]) < np.reshape([0.02, 0.3, 0.9, 1], (4, 1, 1))
@@ -135,18 +135,18 @@ def test_the_hole_alone(x64):
     assert np.all(metrics.hole_psnr(a, b, 0 * hole > 0) == np.inf) and np.all(metrics.hole_l1(a, b, 0 * hole > 0) == 0)
 
 
-def test_padding_gives_small_images_room(x64):
+def test_padded_ssim_of_an_image_smaller_than_the_window(x64):
     a = photographs()[:, :6, :20]
     b = noisy(a, 0.05)
     np.testing.assert_allclose(metrics.ssim_padded(a, b), padded_similarity(a, b), rtol=0, atol=1e-10)
 
 
-def test_grey_is_that_of_scikit_image(x64):
+def test_grey_agrees_with_scikit_image(x64):
     a = photographs()
     np.testing.assert_allclose(metrics.grey(a)[..., 0], rgb2gray(a), rtol=0, atol=1e-12)
 
 
-def test_ssim_needs_room_for_its_window():
+def test_ssim_of_an_image_smaller_than_the_window_is_an_error():
     assert metrics.ssim(np.zeros((1, 11, 11, 3), np.float32), np.zeros((1, 11, 11, 3), np.float32)) == 1
     with pytest.raises(InputError, match="at least 11 x 11, these have 20 x 10"):
         metrics.ssim(np.zeros((1, 20, 10, 3), np.float32), np.zeros((1, 20, 10, 3), np.float32))

@@ -1,4 +1,4 @@
-"""Every preset against a plain reading of the script it stands for, on the same pixels."""
+"""Every protocol against a NumPy version of its published script, on the same pixels."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +8,8 @@ from skimage import data
 from skimage.color import rgb2gray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from mai_jax.errors import InputError
 from mai_jax.evaluation.protocols import PROTOCOLS
-from mai_jax.types import InputError
 
 TOLERANCE = {"psnr": 1e-5, "ssim": 2e-6, "l1": 1e-7, "hole_psnr": 1e-5, "hole_l1": 1e-7}
 
@@ -20,26 +20,26 @@ def photographs(size):
 
 
 def holes(size):
-    """Blocks of 8 x 8, about 5, 30 and 60 % of the image, and all of it."""
+    """Return holes of 8 x 8 blocks: about 5, 30 and 60 % of the image, and all of it."""
     share = np.reshape([0.05, 0.3, 0.6, 1], (4, 1, 1))
     return (np.random.default_rng(1).random((4, size // 8, size // 8)) < share).repeat(8, axis=1).repeat(8, axis=2)
 
 
-def painting(size):
-    """The known pixels, spread into the hole, with some noise: floats a little beyond [0, 1], as a network's."""
+def predictions(size):
+    """Return valid pixels smoothed into the hole, with noise: floats slightly outside [0, 1], as of a network."""
     truth, hole = photographs(size) / 255, holes(size)
-    known = 1 - (hole & (np.arange(4) < 3).reshape(4, 1, 1))[..., None]
-    spread, weight = (gaussian_filter(x, (0, 6, 6, 0)) for x in (truth * known, known * np.ones_like(truth)))
-    return np.float32(spread / weight + np.random.default_rng(0).normal(scale=0.01, size=truth.shape))
+    valid = 1 - (hole & (np.arange(4) < 3).reshape(4, 1, 1))[..., None]
+    smoothed, weight = (gaussian_filter(x, (0, 6, 6, 0)) for x in (truth * valid, valid * np.ones_like(truth)))
+    return np.float32(smoothed / weight + np.random.default_rng(0).normal(scale=0.01, size=truth.shape))
 
 
 def nearest(x):
     return np.floor(x + 0.5)
 
 
-def completed(painted, truth, hole, rounding):
-    """As a project saves it."""
-    return np.where(hole[..., None], rounding(np.clip(painted, 0, 1) * 255).astype(np.uint8), truth)
+def completed(prediction, truth, hole, rounding):
+    """Return the completed image as a project saves it."""
+    return np.where(hole[..., None], rounding(np.clip(prediction, 0, 1) * 255).astype(np.uint8), truth)
 
 
 def edge_connect(file, truth):
@@ -52,7 +52,7 @@ def edge_connect(file, truth):
 
 
 def gaussian_similarity(a, b, border):
-    """Wang et al. with moments as sums over the window, pixels beyond the border zero; `border` pixels cut off."""
+    """Return the SSIM of Wang et al. with zero padding, without the outer `border` pixels."""
     weights = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
     window = np.outer(weights, weights)[..., None] / weights.sum() ** 2
 
@@ -92,7 +92,7 @@ SCRIPTS = {"default": (default, nearest), "edge_connect": (edge_connect, np.floo
            "lama": (lama, np.floor), "aot": (aot, np.floor)}  # fmt: skip
 
 
-def agrees(records, files, truth, script):
+def assert_agree(records, files, truth, script):
     for record, file, true in zip(records, files, truth, strict=True):
         expected = script(file, true)
         assert {name for name in record if not name.startswith("hole_")} == set(expected)
@@ -104,25 +104,25 @@ def agrees(records, files, truth, script):
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_agrees_with_its_script(name, size):
     protocol, (script, rounding) = PROTOCOLS[name], SCRIPTS[name]
-    painted, truth, hole = painting(size), photographs(size), holes(size)
-    files = completed(painted, truth, hole, rounding)
-    assert np.array_equal(protocol.compared(painted, truth, hole), files)
-    agrees(protocol.records(painted, truth, hole), files, truth, script)
-    agrees(protocol.records(files, truth, hole), files, truth, script)
+    prediction, truth, hole = predictions(size), photographs(size), holes(size)
+    files = completed(prediction, truth, hole, rounding)
+    assert np.array_equal(protocol.compared(prediction, truth, hole), files)
+    assert_agree(protocol.records(prediction, truth, hole), files, truth, script)
+    assert_agree(protocol.records(files, truth, hole), files, truth, script)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_files_are_taken_as_their_script_takes_them(name):
-    """What another program changed outside of the hole counts where the script does not know the hole."""
+def test_files_are_compared_as_by_the_script(name):
+    """Changes outside the hole count if the script does not use masks."""
     protocol, (script, _) = PROTOCOLS[name], SCRIPTS[name]
     truth, hole = photographs(64), holes(64)
-    files = np.uint8(np.clip(painting(64), 0, 1) * 255)
+    files = np.uint8(np.clip(predictions(64), 0, 1) * 255)
     measured = completed(files / 255, truth, hole, nearest) if name == "default" else files
-    agrees(protocol.records(files, truth, hole), measured, truth, script)
+    assert_agree(protocol.records(files, truth, hole), measured, truth, script)
 
 
-def test_the_same_pixels_differ_between_protocols_as_published_scripts_do():
-    args = painting(256)[:3], photographs(256)[:3], holes(256)[:3]
+def test_protocols_differ_on_the_same_pixels_as_published_scripts_do():
+    args = predictions(256)[:3], photographs(256)[:3], holes(256)[:3]
     mean = {name: {metric: np.mean(column) for metric, column in protocol.measure(*args).items()}
             for name, protocol in PROTOCOLS.items()}
     assert 0.01 < mean["edge_connect"]["ssim"] - mean["default"]["ssim"] < 0.1
@@ -133,9 +133,9 @@ def test_the_same_pixels_differ_between_protocols_as_published_scripts_do():
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_the_hole_alone_is_measured_alike_everywhere(name):
+def test_metrics_of_the_hole_are_equal_in_all_protocols(name):
     truth, hole = photographs(64), holes(64)
-    files = completed(painting(64), truth, hole, nearest)
+    files = completed(predictions(64), truth, hole, nearest)
     for record, file, true, where in zip(PROTOCOLS[name].records(files, truth, hole), files, truth, hole, strict=True):
         inside = true[where] / 255, file[where] / 255
         assert record["hole_psnr"] == pytest.approx(peak_signal_noise_ratio(*inside, data_range=1), abs=1e-5)
@@ -143,27 +143,27 @@ def test_the_hole_alone_is_measured_alike_everywhere(name):
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_without_a_hole_there_is_no_number_of_it(name):
+def test_records_without_a_hole_have_no_metrics_of_it(name):
     truth, hole = photographs(64), holes(64)
     hole[1] = False
-    columns = PROTOCOLS[name].measure(painting(64), truth, hole)
+    columns = PROTOCOLS[name].measure(predictions(64), truth, hole)
     assert not any(np.isnan(column).any() for column in columns.values())
-    for i, record in enumerate(PROTOCOLS[name].records(painting(64), truth, hole)):
+    for i, record in enumerate(PROTOCOLS[name].records(predictions(64), truth, hole)):
         assert ("hole_psnr" in record) == ("hole_l1" in record) == (i != 1)
         assert record["ssim"] == 1 if i == 1 else record["ssim"] < 1
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_levels_survive_their_way_through_floats(name):
-    """Truncation would lose a level wherever k / 255 * 255 fell short of k."""
+def test_levels_are_unchanged_by_conversion_to_float_and_back(name):
+    """Truncation would lose a level if k / 255 * 255 were less than k."""
     levels = np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1), (1, 16, 16, 3))
     hole = np.ones((1, 16, 16), bool)
-    for painted in (np.float32(levels) / 255, jnp.asarray(levels, jnp.float32) / 255):
-        assert np.array_equal(PROTOCOLS[name].compared(painted, levels, hole), levels)
+    for prediction in (np.float32(levels) / 255, jnp.asarray(levels, jnp.float32) / 255):
+        assert np.array_equal(PROTOCOLS[name].compared(prediction, levels, hole), levels)
 
 
-def test_images_smaller_than_a_window_are_refused():
-    args = painting(64)[:, :, :48], photographs(64)[:, :, :48], holes(64)[:, :, :48]
+def test_images_smaller_than_a_window_are_rejected():
+    args = predictions(64)[:, :, :48], photographs(64)[:, :, :48], holes(64)[:, :, :48]
     assert PROTOCOLS["default"].measure(*args)["ssim"].shape == (4,)
     with pytest.raises(InputError, match="51 x 51, these have 64 x 48"):
         PROTOCOLS["edge_connect"].measure(*args)

@@ -1,4 +1,4 @@
-"""Bins against integer arithmetic, at every count of every size."""
+"""Ratio bins against integer arithmetic, for every count of hole pixels."""
 
 import itertools
 
@@ -13,7 +13,7 @@ TABLE4 = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 def exact_bin(count, pixels, edges):
-    """(lo, hi] in integers: edges have two decimals."""
+    """Return the bin by integer arithmetic, for edges of two decimals."""
     hundredths = [round(100 * edge) for edge in edges]
     found = [i for i in range(len(edges) - 1)
              if hundredths[i] * pixels < 100 * count <= hundredths[i + 1] * pixels]
@@ -22,7 +22,7 @@ def exact_bin(count, pixels, edges):
 
 @pytest.mark.parametrize("edges", [EDGES, TABLE4, (0.0, 0.07, 0.29, 0.57, 0.58, 1.0)])
 @pytest.mark.parametrize("pixels", [100, 289, 1000, 64 * 64])
-def test_every_count_falls_where_integers_say(edges, pixels):
+def test_every_count_is_in_its_exact_bin(edges, pixels):
     for count in range(pixels + 1):
         expected = exact_bin(count, pixels, edges)
         assert bin_of(count / pixels, edges) == expected
@@ -37,7 +37,7 @@ def test_an_edge_belongs_to_the_bin_below():
 
 
 @pytest.mark.parametrize("pixels", [16**2, 64**2, 256**2, 1000**2, 10_000**2])
-def test_counts_are_the_outermost_of_the_bin(pixels):
+def test_counts_are_the_smallest_and_largest_of_the_bin(pixels):
     for i, (lo, hi) in enumerate(itertools.pairwise(EDGES)):
         smallest, largest = counts_in_bin(lo, hi, pixels)
         assert [bin_of(count / pixels, EDGES) for count in (smallest, largest)] == [i, i]
@@ -51,6 +51,6 @@ def test_a_bin_without_a_count_is_an_error():
         counts_in_bin(0.21, 0.3, 5)
 
 
-def test_labels_are_the_papers():
+def test_labels_are_those_of_the_paper():
     assert [label(lo, hi) for lo, hi in [(0.1, 0.2), (0.01, 0.1), (0.0, 0.5), (0.5, 1.0)]] == [
         "(.1,.2]", "(.01,.1]", "(0,.5]", "(.5,1]"]

@@ -1,22 +1,22 @@
-"""Intervals that hold the truth as often as they say, and comparisons on the same images."""
+"""Coverage of bootstrap intervals, and paired comparisons."""
 
 import numpy as np
 import pytest
 
+from mai_jax.errors import InputError
 from mai_jax.evaluation.statistics import Paired, interval, paired
-from mai_jax.types import InputError
 
 
-def test_holds_the_true_mean_as_often_as_it_says():
+def test_coverage_equals_the_level():
     rng = np.random.default_rng(0)
     samples = rng.gamma(4, 2, size=(400, 60))  # skewed, mean 8
     for level in (0.95, 0.8):
         ends = np.array([interval(sample, level=level, resamples=500) for sample in samples])
-        held = np.mean((ends[:, 0] <= 8) & (ends[:, 1] >= 8))
-        assert level - 0.05 < held < level + 0.04
+        coverage = np.mean((ends[:, 0] <= 8) & (ends[:, 1] >= 8))
+        assert level - 0.05 < coverage < level + 0.04
 
 
-def test_width_is_that_of_the_central_limit():
+def test_width_agrees_with_the_central_limit_theorem():
     values = np.random.default_rng(0).normal(30, 3, size=1000)
     low, high = interval(values)
     error = values.std() / np.sqrt(len(values))
@@ -25,20 +25,20 @@ def test_width_is_that_of_the_central_limit():
 
 
 def test_holes_of_one_photograph_count_as_one():
-    """Six equal values per photograph say no more than one, though naive resampling believes them."""
+    """Six equal values per photograph have no more information than one; resampling of values ignores that."""
     values = np.random.default_rng(0).normal(size=50)
     repeated, ids = np.repeat(values, 6), [f"{i}.png" for i in range(50) for _ in range(6)]
-    naive, honest, once = interval(repeated), interval(repeated, ids), interval(values)
-    assert np.diff(honest) == pytest.approx(np.diff(once), rel=0.1)
-    assert np.diff(naive) < 0.5 * np.diff(honest)
+    of_values, of_photographs, once = interval(repeated), interval(repeated, ids), interval(values)
+    assert np.diff(of_photographs) == pytest.approx(np.diff(once), rel=0.1)
+    assert np.diff(of_values) < 0.5 * np.diff(of_photographs)
 
 
-def test_photographs_weigh_as_many_values_as_they_have():
+def test_photographs_are_weighted_by_their_number_of_values():
     assert interval([0.0, 0.0, 0.0, 4.0], ["a", "a", "a", "b"]) == (0, 4)
     assert interval([0.0, 0.0, 0.0, 4.0], ["a", "a", "a", "b"], level=0.1) == (1, 1)
 
 
-def test_same_numbers_same_interval_and_the_seed_matters():
+def test_the_interval_is_deterministic_and_depends_on_the_seed():
     values = np.random.default_rng(0).normal(size=100)
     assert interval(values) == interval(list(values)) != interval(values, seed=1)
     assert interval([0.25] * 7) == (0.25, 0.25)
@@ -51,13 +51,13 @@ def test_too_few_photographs_have_no_interval():
     assert interval([30.0, 40.0]) == (30, 40)
 
 
-def test_many_values_in_little_memory():
+def test_many_values_are_resampled_in_blocks():
     values = np.random.default_rng(0).normal(size=100_000)
     low, high = interval(values, resamples=100)
     assert low < values.mean() < high < low + 0.02
 
 
-def test_infinite_values_never_make_nan():
+def test_infinite_values_do_not_give_nan():
     assert interval([np.inf, np.inf]) == (np.inf, np.inf)
     assert interval([np.inf, 30.0]) == (30, np.inf)
     assert interval([np.inf] + [30.0] * 9, level=0.5) == (30, np.inf)
@@ -70,12 +70,12 @@ def scores(values):
     return {(f"{i}.png", 0): float(value) for i, value in enumerate(values)}
 
 
-def test_identical_methods_draw():
+def test_identical_methods_tie():
     a = scores([30, 20, np.inf])
     assert paired(a, a, higher_is_better=True) == Paired(3, 0, (0, 0), 0.5)
 
 
-def test_exact_small_case():
+def test_a_small_case_is_exact():
     a, b = scores([3, 1, 5, 2]), scores([1, 1, 2, 3])
     found = paired(a, b, higher_is_better=True)
     assert (found.pairs, found.difference, found.won) == (4, 1, 0.625)
@@ -85,23 +85,23 @@ def test_exact_small_case():
     assert paired(b, a, higher_is_better=True) == Paired(4, -1, (-high, -low), 0.375)
 
 
-def test_pairs_by_key_and_not_by_order():
+def test_pairs_are_matched_by_key():
     a = scores(range(10))
     b = dict(reversed([(key, value - 0.5) for key, value in a.items()]))
     assert paired(a, b, higher_is_better=True) == Paired(10, 0.5, (0.5, 0.5), 1)
 
 
-def test_pairing_finds_what_single_intervals_hide():
-    """Photographs differ by 5 dB, the methods by 0.2: only the difference on the same photographs shows it."""
+def test_pairing_detects_a_small_difference():
+    """Photographs differ by 5 dB, the methods by 0.2 dB: only paired differences are significant."""
     rng = np.random.default_rng(0)
-    hard = rng.normal(25, 5, size=200)
-    a, b = hard + rng.normal(0.2, 0.3, size=200), hard
+    difficulty = rng.normal(25, 5, size=200)
+    a, b = difficulty + rng.normal(0.2, 0.3, size=200), difficulty
     assert interval(a)[0] < interval(b)[1]
     found = paired(scores(a), scores(b), higher_is_better=True)
     assert 0.1 < found.interval[0] < 0.2 < found.interval[1] < 0.3
 
 
-def test_holes_of_one_photograph_are_drawn_together():
+def test_holes_of_one_photograph_are_resampled_together():
     rng = np.random.default_rng(0)
     gain = rng.normal(size=40)
     a = {(f"{i}.png", hole): gain[i] for i in range(40) for hole in range(6)}
@@ -116,12 +116,12 @@ def test_infinite_differences():
     assert found == Paired(2, None, None, 0.5)
 
 
-def test_one_and_no_pair():
+def test_one_pair_and_no_pairs():
     assert paired(scores([2]), scores([1]), higher_is_better=True) == Paired(1, 1, None, 1)
     assert paired({}, {}, higher_is_better=True) == Paired(0, None, None, None)
 
 
-def test_other_images_are_refused():
+def test_different_pairs_are_rejected():
     a, b = scores([1, 2, 3]), scores([1, 2])
     with pytest.raises(InputError, match=r"1 of them .* such as \('2.png', 0\), which the second lacks"):
         paired(a, b, higher_is_better=True)

@@ -1,12 +1,12 @@
-"""The engine: photographs of any size, painted as the evaluator paints them, and nothing outside the hole touched."""
+"""The Inpainter: photographs of any size, the same pixels as in the evaluation, unchanged pixels outside the hole."""
 
 import jax
 import numpy as np
 import pytest
 
+from mai_jax.errors import InputError
 from mai_jax.inference import Inpainter
-from mai_jax.inference.windows import Window
-from mai_jax.types import InputError
+from mai_jax.inference.tiling import Window
 from mai_jax.visualize import to_uint8
 from tests.untrained import untrained_run
 
@@ -22,10 +22,10 @@ def photo(h, w, dtype=np.uint8):
     return RNG.integers(0, np.iinfo(dtype).max, (h, w, 3), dtype, endpoint=True)
 
 
-def test_a_photograph_of_the_networks_size_is_painted_as_the_tables_measure(inpainter):
+def test_a_photograph_of_the_networks_size_gets_the_evaluated_prediction(inpainter):
     image, hole = photo(32, 32), RNG.random((32, 32)) < 0.3
-    painted = to_uint8(np.asarray(inpainter.paint(image[None], hole[None])))[0]
-    np.testing.assert_array_equal(inpainter(image, hole), np.where(hole[..., None], painted, image))
+    prediction = to_uint8(np.asarray(inpainter.predict(image[None], hole[None])))[0]
+    np.testing.assert_array_equal(inpainter(image, hole), np.where(hole[..., None], prediction, image))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -41,14 +41,14 @@ def test_only_the_hole_changes(inpainter, shape, dtype):
     assert not hole.any() or (filled[hole] != image[hole]).any()
 
 
-def test_sixteen_bits_are_the_same_painting_finer_told(inpainter):
+def test_16_bit_prediction_equals_the_8_bit_prediction_up_to_rounding(inpainter):
     image, hole = photo(70, 60), np.zeros((70, 60), bool)
     hole[20:30, 20:33] = True
     fine = inpainter(image.astype(np.uint16) * 257, hole)
     np.testing.assert_allclose(fine[hole] / 257, inpainter(image, hole)[hole], atol=0.51)
 
 
-def test_far_away_pixels_do_not_matter(inpainter):
+def test_pixels_outside_the_window_do_not_change_the_result(inpainter):
     image, hole = photo(300, 300), np.zeros((300, 300), bool)
     hole[140:150, 140:150] = True
     (window,) = inpainter.plan(hole).windows
@@ -58,29 +58,29 @@ def test_far_away_pixels_do_not_matter(inpainter):
     np.testing.assert_array_equal(inpainter(image, hole)[hole], inpainter(other, hole)[hole])
 
 
-def test_few_shapes_are_compiled_whatever_the_photographs(inpainter):
+def test_at_most_four_batch_sizes_are_compiled(inpainter):
     for h, w, n in ((40, 50, 1), (120, 90, 30), (300, 200, 200), (77, 401, 60)):
         hole = np.zeros((h, w), bool)
         hole[RNG.integers(h, size=n), RNG.integers(w, size=n)] = True
         inpainter(photo(h, w), hole)
-    programs = inpainter._painter
-    assert programs.together._cache_size() + programs.in_parts._cache_size() <= 4  # batches of 1, 2, 4, 8 windows
+    predictor = inpainter._predictor
+    assert predictor.replicated._cache_size() + predictor.sharded._cache_size() <= 4  # batches of 1, 2, 4, 8 windows
 
 
-def test_attended_names_both_stages(inpainter):
-    attended = inpainter.attended(photo(50, 60), RNG.random((50, 60)) < 0.1, Window(3, 4, 1, 32))
-    assert {name: value.x.shape[1:3] for name, value in attended.items()} == {
+def test_attention_inputs_has_both_stages(inpainter):
+    features = inpainter.attention_inputs(photo(50, 60), RNG.random((50, 60)) < 0.1, Window(3, 4, 1, 32))
+    assert {name: value.x.shape[1:3] for name, value in features.items()} == {
         "attention_1": (4, 4), "attention_2": (8, 8)}
 
 
-@pytest.mark.parametrize(("image", "hole", "line"), [
+@pytest.mark.parametrize(("image", "hole", "message"), [
     (np.zeros((4, 5, 3), np.uint8), np.ones((5, 4), bool), r"hole: is bool \(5, 4\); give bool \(4, 5\)"),
     (np.zeros((4, 5, 3), np.uint8), np.ones((4, 5), np.uint8), "hole: is uint8"),
     (np.zeros((4, 5, 3)), np.ones((4, 5), bool), "image: is float64"),
     (np.zeros((4, 5), np.uint8), np.ones((4, 5), bool), "image: is uint8"),
 ])
-def test_arrays_of_another_kind_are_refused(inpainter, image, hole, line):
-    with pytest.raises(InputError, match=line):
+def test_arrays_of_another_type_or_shape_are_rejected(inpainter, image, hole, message):
+    with pytest.raises(InputError, match=message):
         inpainter(image, hole)
 
 

@@ -1,4 +1,4 @@
-"""EdgeConnect's networks read off their specification in PyTorch, under the names of the public state dicts."""
+"""EdgeConnect's networks in PyTorch, written from their specification, with the names of the public state dicts."""
 
 import torch
 from torch import nn
@@ -25,7 +25,7 @@ class Block(nn.Module):
 
 
 class Generator(nn.Module):
-    """The edge generator (3 channels to 1, spectral) or the generator (4 to 3, not); the result is linear."""
+    """The edge generator (3 channels to 1, spectral norm) or the generator (4 to 3, without); the output is linear."""
 
     def __init__(self, into: int, out: int, width: int, *, spectral: bool) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Five maps; the last one is linear."""
+    """The five feature maps; the last one is linear."""
 
     def __init__(self, into: int, width: int) -> None:
         super().__init__()
@@ -66,14 +66,14 @@ class Discriminator(nn.Module):
         return maps
 
 
-def players(width: int, seed: int) -> dict[str, nn.Module]:
-    """The four networks, with random weights and biases, in double precision."""
+def networks(width: int, seed: int) -> dict[str, nn.Module]:
+    """Return the four networks, with random weights and biases, in float64."""
     torch.manual_seed(seed)
-    made = {
+    networks = {
         "edge_generator": Generator(3, 1, width, spectral=True), "edge_discriminator": Discriminator(2, width),
         "generator": Generator(4, 3, width, spectral=False), "discriminator": Discriminator(3, width),
     }  # fmt: skip
-    return {name: network.double() for name, network in made.items()}
+    return {name: network.double() for name, network in networks.items()}
 
 
 def state_dicts(networks: dict[str, nn.Module]) -> dict[str, dict]:

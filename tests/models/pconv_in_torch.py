@@ -1,4 +1,4 @@
-"""The public PConv U-Net read off its specification in PyTorch, under the names of its state dicts."""
+"""The public PConv U-Net in PyTorch, written from its specification, with the names of its state dicts."""
 
 import itertools
 
@@ -11,7 +11,7 @@ MEAN, STD = (torch.tensor(values).reshape(3, 1, 1) for values in ((0.485, 0.456,
 
 
 class PartialConv(nn.Module):
-    """The sum over what is known by how many values that are; the mask has as many channels as the features."""
+    """The sum over valid values divided by their number; the mask has as many channels as the features."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, bias: bool) -> None:
         super().__init__()
@@ -25,8 +25,8 @@ class PartialConv(nn.Module):
         mean = F.conv2d(x * mask, self.input_conv.weight, **settings) / count.clamp(min=1)
         if self.input_conv.bias is not None:
             mean = mean + self.input_conv.bias.reshape(-1, 1, 1)
-        seen = (count > 0).to(x.dtype)
-        return mean * seen, seen
+        updated_mask = (count > 0).to(x.dtype)
+        return mean * updated_mask, updated_mask
 
 
 class Layer(nn.Module):
@@ -45,7 +45,7 @@ class Layer(nn.Module):
 
 
 class UNet(nn.Module):
-    """Images, normalised, and masks [b, 3, h, w], 1 = known, to images, normalised."""
+    """Normalized images and masks [b, 3, h, w], 1 = valid, to normalized images."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -67,8 +67,8 @@ class UNet(nn.Module):
         return decoded[0]
 
 
-def randomised(width: int, seed: int) -> UNet:
-    """With statistics, scales and biases that are none of them 0 or 1, so that each of them shows."""
+def random_unet(width: int, seed: int) -> UNet:
+    """Return a network whose statistics, scales and biases are not 0 or 1, so that each changes the output."""
     torch.manual_seed(seed)
     network = UNet(width).eval()
     for name, tensor in network.state_dict().items():
@@ -76,7 +76,7 @@ def randomised(width: int, seed: int) -> UNet:
             nn.init.normal_(tensor, std=0.3)
         elif name.endswith(("running_var", "bn.weight")):
             nn.init.uniform_(tensor, 0.5, 1.5)
-        elif name.endswith("input_conv.weight"):  # as large as numbers are before a division by the window
+        elif name.endswith("input_conv.weight"):  # the scale of weights whose output is divided by the window size
             tensor.mul_(tensor[0].numel())
     nn.init.normal_(network.dec_1.conv.input_conv.bias, std=0.5)
     return network

@@ -1,6 +1,6 @@
-"""PIC's networks in PyTorch, a plain reading of their specification: what the JAX ones are measured against.
+"""PIC's networks in PyTorch, written from their specification: the reference for those in JAX.
 
-Names and shapes in the state dicts are those of the public implementation: a spectrally normalised convolution holds
+Names and shapes in the state dicts are those of the public implementation: a spectrally normalized convolution holds
 `module.weight_bar`, `module.weight_u`, `module.weight_v`, `module.bias`, and a block's convolutions appear twice, as
 `conv1`, `conv2`, `bypass` and inside `model` and `shortcut`.
 """
@@ -11,7 +11,7 @@ from torch import nn
 
 
 class SpectralNorm(nn.Module):
-    """One step of power iteration in every forward pass, kept."""
+    """Spectral normalization with one step of power iteration in every forward pass, which is stored."""
 
     def __init__(self, module):
         super().__init__()
@@ -93,7 +93,7 @@ class AutoAttention(nn.Module):
         self.gamma, self.alpha = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
         self.model = ResBlock(2 * channels, channels, channels, slope=0.01)
 
-    def forward(self, x, encoded=None, known=None):
+    def forward(self, x, encoded=None, valid=None):
         query = self.query_conv(x).flatten(2)
         attention = torch.softmax(query.transpose(1, 2) @ query, dim=-1)
 
@@ -103,19 +103,19 @@ class AutoAttention(nn.Module):
         out = self.gamma * take(x) + x
         if encoded is None:
             return out
-        context = self.alpha * (1 - known) * take(encoded) + known * encoded
+        context = self.alpha * (1 - valid) * take(encoded) + valid * encoded
         return self.model(torch.cat([out, context], dim=1))
 
 
 def add_trunk(network, w):
-    """The blocks that halve the image, of the encoder and of the discriminators."""
+    """Add the downsampling blocks of the encoder and of the discriminators."""
     network.block0 = FirstBlock(w)
     for i, (a, b) in enumerate(((w, 2 * w), (2 * w, 4 * w), (4 * w, 4 * w), (4 * w, 4 * w))):
         network.add_module(f"encoder{i}", ResBlock(a, b, a, down=True))
 
 
 class Encoder(nn.Module):
-    """Images [-1, 1] to (mean, std) of the prior and of the posterior, and the visible half's features."""
+    """Images in [-1, 1] to (mean, std) of the prior and of the posterior, and the features of the valid pixels."""
 
     def __init__(self, width=32):
         super().__init__()
@@ -139,7 +139,7 @@ class Encoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """z and the visible features to images [-1, 1] at four sizes."""
+    """z and the features of the valid pixels to images in [-1, 1] at four sizes."""
 
     def __init__(self, width=32):
         super().__init__()
@@ -152,12 +152,12 @@ class Generator(nn.Module):
                 self.add_module(f"out{i}", Output(b))
         self.attn1 = AutoAttention(4 * w)
 
-    def forward(self, z, coarse, detail, known):
+    def forward(self, z, coarse, detail, valid):
         x, images = coarse + self.generator(z), []
         for i in range(5):
             x = getattr(self, f"decoder{i}")(x)
             if i == 1:
-                x = self.attn1(x, detail, known)
+                x = self.attn1(x, detail, valid)
             if i >= 1:
                 images.append(getattr(self, f"out{i}")(x))
                 x = torch.cat([x, images[-1]], dim=1)
@@ -165,7 +165,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images [-1, 1] to verdicts."""
+    """Images in [-1, 1] to scores."""
 
     def __init__(self, width=32):
         super().__init__()

@@ -1,4 +1,4 @@
-"""PIC against a plain reading of its specification in PyTorch, weights shared; what it promises; that it learns."""
+"""PIC against its specification in PyTorch with the same weights; its invariances; overfitting of one batch."""
 
 import dataclasses
 from functools import partial
@@ -12,35 +12,36 @@ import torch.nn.functional as F
 from torch.distributions import Normal as TorchNormal
 from torch.distributions import kl_divergence
 
+from mai_jax.batch import Batch
 from mai_jax.config import PIC as Settings
 from mai_jax.config import Config, Phase
+from mai_jax.convert import pic as convert_pic
+from mai_jax.convert.state_dict import Tensors
 from mai_jax.models import MODELS, pic
-from mai_jax.models.convert import pic as convert_pic
-from mai_jax.models.convert.originals import Tensors
-from mai_jax.training import state as state_lib
-from mai_jax.training.step import train_step
-from mai_jax.types import Batch
+from mai_jax.models.base import network_variables
+from mai_jax.training import train_state
+from mai_jax.training.train_step import train_step
 from tests.models import pic_in_torch
 
-TINY = Config(method="pic", image_size=64, batch_size=2, pic=Settings(width=4), train=Phase(steps=200))
+TINY = Config(method="pic", image_size=64, batch_size=2, pic=Settings(width=4), main_phase=Phase(steps=200))
 KEY = jax.random.key(7)
 STEPS = 100
 
 
 def random_batch(size: tuple[int, int], n: int = 2) -> Batch:
     rng = np.random.default_rng(0)
-    known = np.ones((n, *size, 1), np.float32)
-    known[0, 3 : size[0] // 2, 5 : size[1] - 9] = 0
-    known[-1, size[0] // 3 :, : size[1] // 2] = 0
-    return Batch(jnp.asarray(rng.random((n, *size, 3)), jnp.float32), jnp.asarray(known))
+    valid = np.ones((n, *size, 1), np.float32)
+    valid[0, 3 : size[0] // 2, 5 : size[1] - 9] = 0
+    valid[-1, size[0] // 3 :, : size[1] // 2] = 0
+    return Batch(jnp.asarray(rng.random((n, *size, 3)), jnp.float32), jnp.asarray(valid))
 
 
 BATCH = random_batch((96, 128))
 
 
 @pytest.fixture(scope="module")
-def originals():
-    """The four networks in PyTorch, attention at work."""
+def source_networks():
+    """The four networks in PyTorch, with attention weights that are not 0."""
     torch.manual_seed(0)
     kinds = {"E": pic_in_torch.Encoder, "G": pic_in_torch.Generator,
              "D": pic_in_torch.Discriminator, "D_rec": pic_in_torch.Discriminator}
@@ -58,22 +59,26 @@ def state_dicts(networks):
     return {name: {k: v.numpy().copy() for k, v in network.state_dict().items()} for name, network in networks.items()}
 
 
-def convert(given):
-    return convert_pic.from_torch({name: Tensors(name, tensors) for name, tensors in given.items()}, TINY)
+def convert(state_dicts):
+    return convert_pic.from_torch({name: Tensors(name, tensors) for name, tensors in state_dicts.items()}, TINY)
 
 
 @pytest.fixture(scope="module")
-def converted(originals):
-    """The method and the originals' weights as its own."""
-    return MODELS["pic"](TINY), *convert(state_dicts(originals))
+def converted(source_networks):
+    """The model, and variables with the weights of the source networks."""
+    return MODELS["pic"](TINY), convert(state_dicts(source_networks))
+
+
+def cloned_state_dicts(networks):
+    return {name: {k: v.clone() for k, v in network.state_dict().items()} for name, network in networks.items()}
 
 
 @pytest.fixture
-def networks(originals):
-    """The originals with the power iteration where the conversion found it: a forward pass moves it."""
-    before = {name: {k: v.clone() for k, v in network.state_dict().items()} for name, network in originals.items()}
-    yield originals
-    for name, network in originals.items():
+def networks(source_networks):
+    """The source networks; their power iteration, which a forward pass changes, is restored after the test."""
+    before = cloned_state_dicts(source_networks)
+    yield source_networks
+    for name, network in source_networks.items():
         network.load_state_dict(before[name])
         network.zero_grad()
 
@@ -92,83 +97,97 @@ def shrink(x, scale):
 
 
 def both_paths_in_torch(networks, batch, noise):
-    """What the specification says, with the noise that ours drew: images of both paths, and (prior, posterior)."""
-    image, known = 2 * to_torch(batch.image) - 1, to_torch(batch.known)
-    prior, posterior, detail, coarse = networks["E"](known * image, (1 - known) * image)
+    """Return the images of both paths, prior and posterior by the specification, for the given noise."""
+    image, valid = 2 * to_torch(batch.image) - 1, to_torch(batch.valid)
+    prior, posterior, detail, coarse = networks["E"](valid * image, (1 - valid) * image)
     z = torch.cat([mean + std * to_torch(e) for (mean, std), e in zip((posterior, prior), noise, strict=True)])
-    images = networks["G"](z, *(torch.cat([x, x]) for x in (coarse, detail, shrink(known, 8))))
+    images = networks["G"](z, *(torch.cat([x, x]) for x in (coarse, detail, shrink(valid, 8))))
     reconstructed, generated = zip(*(x.chunk(2) for x in images), strict=True)
     return reconstructed, generated, TorchNormal(*prior), TorchNormal(*posterior)
 
 
-def noise_of(key, shape):
-    return [jax.random.normal(k, shape) for k in jax.random.split(key)]
+def noise_of(rng, shape):
+    return [jax.random.normal(key, shape) for key in jax.random.split(rng)]
 
 
 def test_parameter_counts_are_the_originals():
     model = MODELS["pic"](Config())
     shapes = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32), jax.ShapeDtypeStruct((1, 256, 256, 1), jnp.float32)
-    params, _ = jax.eval_shape(lambda image, known: model.init(KEY, Batch(image, known)), *shapes)
+    params = jax.eval_shape(lambda image, valid: model.init(KEY, Batch(image, valid)), *shapes)["params"]
     counts = {name: sum(leaf.size for leaf in jax.tree.leaves(part))
-              for player in model.players for name, part in params[player].items()}
+              for network in model.networks for name, part in params[network].items()}
     assert counts == {"encoder": 3_604_224, "decoder": 2_374_016, "generative": 1_575_075, "reconstructive": 1_575_075}
 
 
 def test_both_paths_and_the_distributions_are_those_of_the_specification(converted, networks):
-    model, params, stats = converted
-    variables = {"params": params["generator"], "batch_stats": stats["generator"]}
+    model, variables = converted
     apply = jax.jit(partial(model.generator.apply, update_stats=False, method="both_paths"))
-    reconstructed, generated, code = apply(variables, BATCH, KEY)
+    reconstructed, generated, code = apply(network_variables("generator", **variables), BATCH, KEY)
     expected = both_paths_in_torch(networks, BATCH, noise_of(KEY, code.prior.mean.shape))
-    for ours, theirs in zip((*reconstructed, *generated), (*expected[0], *expected[1]), strict=True):
-        np.testing.assert_allclose(ours, from_torch(theirs), atol=1e-4)
-    for ours, theirs in zip((code.prior, code.posterior), expected[2:], strict=True):
-        np.testing.assert_allclose(ours.mean, from_torch(theirs.mean), atol=1e-4)
-        np.testing.assert_allclose(ours.std, from_torch(theirs.stddev), atol=1e-4)
+    for found, image in zip((*reconstructed, *generated), (*expected[0], *expected[1]), strict=True):
+        np.testing.assert_allclose(found, from_torch(image), atol=1e-4)
+    for found, normal in zip((code.prior, code.posterior), expected[2:], strict=True):
+        np.testing.assert_allclose(found.mean, from_torch(normal.mean), atol=1e-4)
+        np.testing.assert_allclose(found.std, from_torch(normal.stddev), atol=1e-4)
 
 
 def test_divergences_are_those_of_torch_distributions():
     rng = np.random.default_rng(1)
     means, stds = rng.normal(size=(2, 2, 2, 3, 4)), rng.uniform(0.1, 2, size=(2, 2, 2, 3, 4))
-    theirs = [TorchNormal(*map(torch.from_numpy, pair)) for pair in zip(means, stds, strict=True)]
+    expected = kl_divergence(*(TorchNormal(*map(torch.from_numpy, pair)) for pair in zip(means, stds, strict=True)))
     p, q = (pic.Normal(*pair) for pair in zip(means.astype(np.float32), stds.astype(np.float32), strict=True))
-    np.testing.assert_allclose(pic.kl(p, q), kl_divergence(*theirs).mean(), rtol=1e-5)
+    np.testing.assert_allclose(pic.kl(p, q), expected.mean(), rtol=1e-5)
     np.testing.assert_allclose(pic.kl(p, p), 0, atol=1e-6)
 
 
-def test_losses_and_gradients_are_those_of_the_specification(converted, networks):
-    model, params, stats = converted
+def losses_and_gradients(model, variables):
+    """Return ((loss, aux), gradients) of generator and discriminator."""
+    params, batch_stats = variables["params"], variables["batch_stats"]
 
     @jax.jit
-    def judge(params):
-        def loss(own, player, outputs):
-            return model.loss(player, {**params, player: own}, stats, BATCH, outputs, KEY)
+    def both(params):
+        def loss(own, network, outputs):
+            return model.loss(network, {**params, network: own}, batch_stats, BATCH, outputs, KEY)
 
         gradient = jax.value_and_grad(loss, has_aux=True)
         first = gradient(params["generator"], "generator", {})
         return first, gradient(params["discriminator"], "discriminator", first[0][1].outputs)
 
-    ((total, aux), gradients), ((judged, _), judge_gradients) = judge(params)
+    return both(params)
 
-    fresh = {name: network.state_dict() for name, network in networks.items()}
-    fresh = {name: {k: v.clone() for k, v in tensors.items()} for name, tensors in fresh.items()}
-    shape = (len(BATCH.image), *(length // 32 for length in BATCH.image.shape[1:3]), 16)
-    reconstructed, generated, prior, posterior = both_paths_in_torch(networks, BATCH, noise_of(KEY, shape))
-    truth, known = 2 * to_torch(BATCH.image) - 1, to_torch(BATCH.known)
-    ratio = known.mean(dim=(1, 2, 3)).reshape(-1, 1, 1, 1)
+
+def generator_terms_in_torch(networks, reconstructed, generated, prior, posterior):
+    """Return the terms of the generator's loss by the specification."""
+    truth, valid = 2 * to_torch(BATCH.image) - 1, to_torch(BATCH.valid)
+    ratio = valid.mean(dim=(1, 2, 3)).reshape(-1, 1, 1, 1)
     reference = TorchNormal(torch.zeros_like(posterior.mean),
                             (1 / (1 + torch.exp(8 * (ratio - 1e-5 - 0.8)))).expand_as(posterior.mean))
-    fixed = TorchNormal(posterior.mean.detach(), posterior.stddev.detach())
+    constant = TorchNormal(posterior.mean.detach(), posterior.stddev.detach())
     of_reconstructed, of_truth = networks["D_rec"](torch.cat([reconstructed[-1], truth])).chunk(2)
-    terms = {
+    return {
         "kl_posterior": kl_divergence(reference, posterior).mean(),
-        "kl_prior": kl_divergence(fixed, prior).mean(),
+        "kl_prior": kl_divergence(constant, prior).mean(),
         "reconstructed": sum(F.l1_loss(r, shrink(truth, s)) for r, s in zip(reconstructed, pic.SCALES, strict=True)),
-        "generated": sum(F.l1_loss(g * shrink(known, s), shrink(truth, s) * shrink(known, s))
+        "generated": sum(F.l1_loss(g * shrink(valid, s), shrink(truth, s) * shrink(valid, s))
                          for g, s in zip(generated, pic.SCALES, strict=True)),
         "adversarial": (networks["D"](generated[-1]) - 1).square().mean(),
         "matching": F.mse_loss(of_reconstructed, of_truth),
     }
+
+
+def assert_kernel_gradient(found, module, layer):
+    expected = module.get_submodule(layer).module.weight_bar.grad.permute(2, 3, 1, 0).numpy()
+    np.testing.assert_allclose(found["conv"]["kernel"], expected, rtol=1e-3, atol=2e-4 * abs(expected).max(),
+                               err_msg=layer)
+
+
+def test_losses_and_gradients_are_those_of_the_specification(converted, networks):
+    ((total, aux), gradients), ((discriminator_total, _), discriminator_gradients) = losses_and_gradients(*converted)
+
+    initial = cloned_state_dicts(networks)
+    shape = (len(BATCH.image), *(length // 32 for length in BATCH.image.shape[1:3]), 16)
+    reconstructed, generated, prior, posterior = both_paths_in_torch(networks, BATCH, noise_of(KEY, shape))
+    terms = generator_terms_in_torch(networks, reconstructed, generated, prior, posterior)
     weights = dict(zip(terms, (80, 80, 20, 20, 1, 1), strict=True))
     expected = sum(weights[name] * term for name, term in terms.items())
     for name, term in terms.items():
@@ -176,91 +195,88 @@ def test_losses_and_gradients_are_those_of_the_specification(converted, networks
     np.testing.assert_allclose(total, expected.item(), rtol=1e-4)
 
     expected.backward()
-    of_ours = jax.tree.map(np.asarray, gradients)
     for network, layers in (("E", ("block0.conv1", "posterior.conv2", "prior.bypass", "infer_prior5.conv1")),
                             ("G", ("generator.conv1", "decoder0.conv2", "attn1.model.conv1", "out4.conv1"))):
         for layer in layers:
-            theirs = networks[network].get_submodule(layer).module.weight_bar.grad.permute(2, 3, 1, 0).numpy()
-            ours = of_ours[convert_pic.NETWORKS[network][1]]
+            found = gradients[convert_pic.NETWORKS[network][1]]
             for name in layer.replace("attn1.model", "attention.merge").replace("out4.conv1", "out4").split("."):
-                ours = ours[name]
-            np.testing.assert_allclose(ours["conv"]["kernel"], theirs, rtol=1e-3, atol=2e-4 * abs(theirs).max(),
-                                       err_msg=layer)
+                found = found[name]
+            assert_kernel_gradient(found, networks[network], layer)
 
-    expected = 0
+    expected, truth = 0, 2 * to_torch(BATCH.image) - 1
     for name, images in (("D", generated[-1]), ("D_rec", reconstructed[-1])):
-        networks[name].load_state_dict(fresh[name])
+        networks[name].load_state_dict(initial[name])
         networks[name].zero_grad()
         real, fake = networks[name](torch.cat([truth, images.detach()])).chunk(2)
         expected = expected + 0.5 * ((real - 1).square().mean() + fake.square().mean())
-    np.testing.assert_allclose(judged, expected.item(), rtol=1e-4)
+    np.testing.assert_allclose(discriminator_total, expected.item(), rtol=1e-4)
     expected.backward()
-    theirs = networks["D_rec"].encoder1.conv1.module.weight_bar.grad.permute(2, 3, 1, 0).numpy()
-    ours = judge_gradients["reconstructive"]["encoder1"]["conv1"]["conv"]["kernel"]
-    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-4 * abs(theirs).max())
+    found = discriminator_gradients["reconstructive"]["encoder1"]["conv1"]
+    assert_kernel_gradient(found, networks["D_rec"], "encoder1.conv1")
 
 
 @pytest.fixture(scope="module")
-def paint(converted):
-    """(batch, key) -> Completion."""
-    model, params, stats = converted
-    return partial(jax.jit(model.paint), params, stats)
+def predict(converted):
+    """The function from (batch, rng) to a Completion."""
+    model, variables = converted
+    return partial(jax.jit(model.predict), variables)
 
 
 ODD = random_batch((33, 50))
 
 
-def test_the_key_decides_what_is_painted(paint):
-    first, again, other = (paint(ODD, jax.random.key(i)).raw for i in (0, 0, 1))
-    np.testing.assert_array_equal(first, again)
+def test_the_prediction_is_a_function_of_the_key(predict):
+    first, repeated, other = (predict(ODD, jax.random.key(i)).raw for i in (0, 0, 1))
+    np.testing.assert_array_equal(first, repeated)
     assert jnp.abs(first - other).max() > 0.01
     assert first.min() >= 0 and first.max() <= 1
 
 
-def test_samples_are_what_paint_gives_for_split_keys(converted, paint):
-    model, params, stats = converted
-    samples = jax.jit(model.samples, static_argnums=4)(params, stats, ODD, KEY, 3)
-    np.testing.assert_allclose(samples, [paint(ODD, key).raw for key in jax.random.split(KEY, 3)], atol=1e-5)
+def test_samples_are_the_predictions_for_split_keys(converted, predict):
+    model, variables = converted
+    samples = jax.jit(model.sample, static_argnums=3)(variables, ODD, KEY, 3)
+    np.testing.assert_allclose(samples, [predict(ODD, key).raw for key in jax.random.split(KEY, 3)], atol=1e-5)
 
 
-def test_nothing_in_the_hole_is_painted_from(paint):
-    poisoned = ODD._replace(image=jnp.where(ODD.known > 0, ODD.image, jnp.nan))
-    clean, other = (paint(batch, KEY) for batch in (ODD, poisoned))
+def test_the_hole_is_not_read(predict):
+    poisoned = ODD._replace(image=jnp.where(ODD.valid > 0, ODD.image, jnp.nan))
+    clean, other = (predict(batch, KEY) for batch in (ODD, poisoned))
     np.testing.assert_array_equal(clean.raw, other.raw)
-    given = np.broadcast_to(ODD.known > 0, ODD.image.shape)
+    given = np.broadcast_to(ODD.valid > 0, ODD.image.shape)
     np.testing.assert_array_equal(np.asarray(other.image)[given], np.asarray(ODD.image)[given])
     assert jnp.isfinite(other.image).all()
 
 
 @pytest.fixture(scope="module")
 def trained():
-    """STEPS steps on one batch at 32 px: the logs of each, the first state and the last."""
-    config = dataclasses.replace(TINY, image_size=32, train=Phase(steps=200, learning_rate=2e-3))
+    """The logs of STEPS steps on one batch at 32 px, the initial and the last train state."""
+    config = dataclasses.replace(TINY, image_size=32, main_phase=Phase(steps=200, learning_rate=2e-3))
     model, batch = MODELS["pic"](config), random_batch((32, 32))
     smooth = jax.image.resize(batch.image[:, :4, :4], (2, 32, 32, 3), "bilinear")
     images = (255 * smooth).astype(jnp.uint8)
-    start = state = state_lib.create(model, config)
-    step = jax.jit(partial(train_step, model, state_lib.optimisers(model, config), lambda known, key, n: known))
+    start = state = train_state.init_on_devices(model, config)
+    optimizers = model.make_optimizers(train_state.learning_rate_schedule(config))
+    step = jax.jit(partial(train_step, model, optimizers, lambda valid, key, n: valid))
     logs = []
     for _ in range(STEPS):
-        state, scalars = step(state, images, batch.known)
+        state, scalars = step(state, images, batch.valid)
         logs.append(scalars)
     return jax.device_get(logs), start, state
 
 
-def test_a_step_moves_both_players_and_all_stays_finite(trained):
+def test_training_updates_both_networks_and_everything_stays_finite(trained):
     logs, start, end = trained
     assert all(np.isfinite(value) for scalars in logs for value in scalars.values())
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((end.params, end.stats)))
-    for player in ("generator", "discriminator"):
-        for before, after in ((start.params, end.params), (start.stats, end.stats)):
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((end.params, end.batch_stats)))
+    for network in ("generator", "discriminator"):
+        for before, after in ((start.params, end.params), (start.batch_stats, end.batch_stats)):
             assert jax.tree.structure(before) == jax.tree.structure(after)
-            moved = [bool((a != b).any()) for a, b in zip(*map(jax.tree.leaves, (before[player], after[player])),
-                                                          strict=True)]
-            assert np.mean(moved) > 0.8, player
+            changed = [bool((a != b).any()) for a, b in zip(*map(jax.tree.leaves, (before[network], after[network])),
+                                                            strict=True)]
+            assert np.mean(changed) > 0.8, network
 
 
-def test_one_batch_is_learnt(trained):
+def test_training_overfits_one_batch(trained):
     logs, _, _ = trained
     first, last = logs[0], logs[-1]
     for term in ("total", "reconstructed", "generated"):
@@ -268,8 +284,8 @@ def test_one_batch_is_learnt(trained):
     assert last["generator/total"] < 0.2 * first["generator/total"]
 
 
-def test_first_parameters_are_pytorchs(trained):
-    """Uniform in +-1/sqrt(fan in) for kernels and biases; a transposed convolution counts its outputs."""
+def test_initial_parameters_are_pytorchs(trained):
+    """Uniform in +-1/sqrt(fan in) for kernels and biases; of a transposed convolution, output channels count."""
     _, start, _ = trained
     decoder = start.params["generator"]["decoder"]
     for layer, fan_in in ((decoder["generator"]["conv1"], 9 * 16), (decoder["decoder4"]["conv2"], 9 * 4),
@@ -280,5 +296,5 @@ def test_first_parameters_are_pytorchs(trained):
         assert 0.1 < jnp.abs(layer["conv"]["bias"]).max() * fan_in**0.5 < 1.0001
     assert decoder["attention"]["gamma"] == decoder["attention"]["alpha"] == 0
     assert (decoder["decoder0"]["norm1"]["scale"] == 1).all() and (decoder["decoder0"]["norm1"]["bias"] == 0).all()
-    judges = start.params["discriminator"].values()
-    assert len({float(judge["block1"]["conv1"]["conv"]["kernel"][0, 0, 0, 0]) for judge in judges}) == 2
+    discriminators = start.params["discriminator"].values()
+    assert len({float(own["block1"]["conv1"]["conv"]["kernel"][0, 0, 0, 0]) for own in discriminators}) == 2

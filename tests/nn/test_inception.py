@@ -1,4 +1,4 @@
-"""FID's Inception-v3 against PyTorch's operations with the same weights; what `load` and `convert` refuse."""
+"""FID's Inception-v3 against PyTorch's operations with the same weights; errors of `load` and `convert`."""
 
 import hashlib
 import os
@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from mai_jax.errors import InputError
 from mai_jax.nn import inception
-from mai_jax.types import InputError
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle: install the extra `dev`")
 F = torch.nn.functional
 
 
 class Oracle:
-    """The network in PyTorch and in float64; a layer's weights are drawn when the layer is first met."""
+    """The network in PyTorch and in float64; a layer's weights are drawn when the layer is first applied."""
 
     def __init__(self):
-        self.tensors = {"fc.weight": np.zeros((1008, 2048), np.float32)}  # which nobody needs
+        self.tensors = {"fc.weight": np.zeros((1008, 2048), np.float32)}  # not used
         self.rng = np.random.default_rng(0)
 
     def __call__(self, images):
@@ -57,7 +57,7 @@ class Oracle:
              ("branch7x7x3_4", 192, 3, 2)],
             [self.halve],
         ])
-        for letter, pool in (("b", self.mean), ("c", self.maximum)):
+        for letter, pool in (("b", self.mean), ("c", self.max)):
             double = [("branch3x3dbl_1", 448, 1), ("branch3x3dbl_2", 384, 3)]
             x = self.chains(x, f"Mixed_7{letter}", [
                 [("branch1x1", 320, 1)],
@@ -70,7 +70,7 @@ class Oracle:
         return x.mean(dim=(2, 3)).numpy()
 
     def chains(self, x, block, chains):
-        """Side by side; a convolution of stride 1 keeps the size, one of stride 2 has no padding."""
+        """Return the concatenated branches; a convolution of stride 1 keeps the size, one of stride 2 is not padded."""
         outputs = []
         for chain in chains:
             y = x
@@ -95,17 +95,17 @@ class Oracle:
 
     def draw(self, name, out, into, kernel):
         spread = (2 / (into * kernel[0] * kernel[1])) ** 0.5
-        drawn = {"conv.weight": spread * self.rng.standard_normal((out, into, *kernel), np.float32),
+        parts = {"conv.weight": spread * self.rng.standard_normal((out, into, *kernel), np.float32),
                  "bn.weight": self.rng.uniform(0.5, 1.5, out), "bn.running_var": self.rng.uniform(0.5, 1.5, out),
                  "bn.bias": self.rng.normal(0, 0.1, out), "bn.running_mean": self.rng.normal(0, 0.1, out),
                  "bn.num_batches_tracked": np.int64(7)}  # fmt: skip
-        for part, value in drawn.items():
+        for part, value in parts.items():
             value = np.asarray(value)
             kind = np.int64 if part == "bn.num_batches_tracked" else np.float32
             self.tensors[f"{name}.{part}"] = value.astype(kind)
 
     mean = staticmethod(lambda x: F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False))
-    maximum = staticmethod(lambda x: F.max_pool2d(x, 3, stride=1, padding=1))
+    max = staticmethod(lambda x: F.max_pool2d(x, 3, stride=1, padding=1))
     halve = staticmethod(lambda x: F.max_pool2d(x, 3, stride=2))
 
 
@@ -139,48 +139,48 @@ def test_convert_writes_what_load_reads(oracle, weights_file, tmp_path, monkeypa
         inception.convert(published, path)
     monkeypatch.setattr(inception, "PUBLISHED_SHA256", hashlib.sha256(published.read_bytes()).hexdigest())
     inception.convert(published, path)
-    for found, wanted in zip(*map(jax.tree.leaves, (inception.load(path), inception.load(weights_file))), strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for a, b in zip(*map(jax.tree.leaves, (inception.load(path), inception.load(weights_file))), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
-def test_convert_runs_nothing_that_a_file_holds(tmp_path, monkeypatch):
+def test_convert_does_not_execute_a_file(tmp_path, monkeypatch):
     class Attack:
         def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "was_here"),)
+            return os.mkdir, (str(tmp_path / "executed"),)
 
     published = tmp_path / "published.pth"
     torch.save({"fc.weight": Attack()}, published)
     monkeypatch.setattr(inception, "PUBLISHED_SHA256", hashlib.sha256(published.read_bytes()).hexdigest())
     with pytest.raises(Exception, match="mkdir"):
         inception.convert(published, tmp_path / "fid.safetensors")
-    assert not (tmp_path / "was_here").exists()
+    assert not (tmp_path / "executed").exists()
 
 
-def spoil_shape(tensors, path):
+def write_wrong_shape(tensors, path):
     save_file(tensors | {"Mixed_7c.branch_pool.conv.weight": np.zeros((320, 2048, 1, 1), np.float32)}, path)
 
 
-def leave_one_out(tensors, path):
+def omit_tensor(tensors, path):
     save_file({name: tensor for name, tensor in tensors.items() if name != "Mixed_6e.branch1x1.bn.running_var"}, path)
 
 
 def write_text(tensors, path):
-    path.write_text("a page that says that the file has moved")
+    path.write_text("404: the file was moved")
 
 
 def write_nothing(tensors, path):
     pass
 
 
-@pytest.mark.parametrize(("spoil", "named"), [
-    (spoil_shape, ["Mixed_7c.branch_pool.conv.weight", "(320, 2048, 1, 1)", "(192, 2048, 1, 1)"]),
-    (leave_one_out, ["Mixed_6e.branch1x1.bn.running_var", "torchvision"]),
+@pytest.mark.parametrize(("write", "named"), [
+    (write_wrong_shape, ["Mixed_7c.branch_pool.conv.weight", "(320, 2048, 1, 1)", "(192, 2048, 1, 1)"]),
+    (omit_tensor, ["Mixed_6e.branch1x1.bn.running_var", "torchvision"]),
     (write_text, [".safetensors"]),
     (write_nothing, ["no such file", "convert"]),
 ])
-def test_a_file_that_does_not_fit_is_named(oracle, tmp_path, spoil, named):
+def test_load_names_the_file_and_the_tensor(oracle, tmp_path, write, named):
     path = tmp_path / "weights.safetensors"
-    spoil(oracle.tensors, path)
+    write(oracle.tensors, path)
     with pytest.raises(InputError) as error:
         inception.load(path)
     message = str(error.value)

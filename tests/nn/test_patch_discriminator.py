@@ -14,18 +14,18 @@ STRIDES = (2, 2, 2, 1, 1)
 
 
 def kernels_of(params):
-    """The kernels in the order of the layers: each takes what the one before gives, starting with the image."""
-    left, found, channels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 4], [], 3
-    while left:
-        (kernel,) = (leaf for leaf in left if leaf.shape[2] == channels and leaf.shape[3] != channels)
-        left = [leaf for leaf in left if leaf is not kernel]
-        found.append(kernel)
+    """Return the kernels in the order of the layers, in which each takes the channels of the layer before."""
+    rest, ordered, channels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 4], [], 3
+    while rest:
+        (kernel,) = (leaf for leaf in rest if leaf.shape[2] == channels and leaf.shape[3] != channels)
+        rest = [leaf for leaf in rest if leaf is not kernel]
+        ordered.append(kernel)
         channels = kernel.shape[3]
-    return found
+    return ordered
 
 
 def draw(rng, shape):
-    """Normal numbers; a kernel's largest singular value is twice the next or more, for fast power iteration."""
+    """Return normal numbers; the largest singular value of a kernel is at least twice the second, for convergence."""
     if len(shape) < 4:
         return rng.normal(size=shape)
     u, s, v = np.linalg.svd(rng.normal(size=(np.prod(shape[:3]), shape[3])), full_matrices=False)
@@ -35,7 +35,7 @@ def draw(rng, shape):
 
 @pytest.fixture(scope="module")
 def converged():
-    """A narrow discriminator whose power iteration has run to its end; images, parameters and statistics in float64."""
+    """A narrow discriminator, images, parameters and statistics after power iteration converged, in float64."""
     with jax.enable_x64(True):
         model, rng = PatchDiscriminator(width=5), np.random.default_rng(0)
         images = jnp.asarray(rng.random((2, 32, 40, 3)))
@@ -45,8 +45,8 @@ def converged():
 
         @jax.jit
         def step(stats):
-            variables, tiny = {"params": params, "batch_stats": stats}, jnp.ones((1, 24, 24, 3))
-            return model.apply(variables, tiny, update_stats=True, mutable=["batch_stats"])[1]["batch_stats"]
+            variables, images = {"params": params, "batch_stats": stats}, jnp.ones((1, 24, 24, 3))
+            return model.apply(variables, images, update_stats=True, mutable=["batch_stats"])[1]["batch_stats"]
 
         for _ in range(60):
             stats = step(stats)
@@ -66,12 +66,13 @@ def test_table_3():
 
 def test_power_iteration_finds_the_largest_singular_value(x64, converged):
     _, _, params, stats = converged
-    true = [np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0] for kernel in kernels_of(params)]
+    expected = [np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
+                for kernel in kernels_of(params)]
     found = [leaf.item() for leaf in jax.tree.leaves(stats) if leaf.ndim == 0]
-    np.testing.assert_allclose(sorted(found), sorted(true), rtol=1e-10)
+    np.testing.assert_allclose(sorted(found), sorted(expected), rtol=1e-10)
 
 
-def test_every_kernel_acts_with_norm_one(x64, converged):
+def test_every_kernel_is_applied_with_spectral_norm_one(x64, converged):
     model, images, params, stats = converged
     logits = jax.jit(partial(model.apply, update_stats=False))({"params": params, "batch_stats": stats}, images)
     x, biases = np.asarray(images), {leaf.size: leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 1}
@@ -85,19 +86,19 @@ def test_every_kernel_acts_with_norm_one(x64, converged):
     np.testing.assert_allclose(logits, x, rtol=1e-10, atol=1e-10)
 
 
-def test_statistics_move_only_when_asked(x64, converged):
+def test_statistics_change_only_with_update_stats(x64, converged):
     model, images, params, stats = converged
     rng = np.random.default_rng(2)
     start = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), stats)
     variables = {"params": params, "batch_stats": start}
-    for update, moves in ((False, False), (True, True)):
+    for update in (False, True):
         apply = jax.jit(partial(model.apply, update_stats=update, mutable=["batch_stats"]))
         after = apply(variables, images)[1]["batch_stats"]
-        assert all(np.any(a != b) == moves for a, b in zip(*map(jax.tree.leaves, (start, after)), strict=True))
+        assert all(np.any(a != b) == update for a, b in zip(*map(jax.tree.leaves, (start, after)), strict=True))
 
 
-def test_gradient_is_that_of_the_normalised_network(x64, converged):
-    """By finite differences through the whole network, the singular value's own gradient included."""
+def test_gradient_is_that_of_the_normalized_network(x64, converged):
+    """By finite differences through the whole network; the gradient of the singular value is included."""
     model, images, params, stats = converged
     rng = np.random.default_rng(1)
     tangent = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), params)
@@ -107,6 +108,6 @@ def test_gradient_is_that_of_the_normalised_network(x64, converged):
         logits = model.apply({"params": params, "batch_stats": stats}, images[:1, :24, :24], update_stats=False)
         return jnp.sum(jnp.sin(logits))
 
-    slope = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, jax.grad(loss)(params), tangent)))
-    ahead, behind = (loss(jax.tree.map(lambda p, t, e=e: p + e * t, params, tangent)) for e in (1e-6, -1e-6))
-    np.testing.assert_allclose((ahead - behind) / 2e-6, slope, rtol=1e-5)
+    derivative = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, jax.grad(loss)(params), tangent)))
+    plus, minus = (loss(jax.tree.map(lambda p, t, e=e: p + e * t, params, tangent)) for e in (1e-6, -1e-6))
+    np.testing.assert_allclose((plus - minus) / 2e-6, derivative, rtol=1e-5)

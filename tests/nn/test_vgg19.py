@@ -7,13 +7,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from mai_jax.config import VGG16
-from mai_jax.nn import vgg19
+from mai_jax.nn import vgg
 
 # The widths of torchvision's `features` up to conv5_2: every convolution is followed by a ReLU; M = max pooling.
 PLAN = [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512]
 
 
-def test_equals_pytorch_on_images_as_they_are(tmp_path):
+def test_equals_pytorch_without_normalization(tmp_path):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle: install the extra `dev`")
     layers, into = [], 3
     for width in PLAN:
@@ -38,16 +38,16 @@ def test_equals_pytorch_on_images_as_they_are(tmp_path):
             elif isinstance(module, torch.nn.MaxPool2d):
                 block, layer = block + 1, 1
 
-    params = vgg19.from_config(VGG16(weights=str(tmp_path / "vgg.safetensors")))
-    found = jax.jit(vgg19.VGG19Rectified().apply)({"params": params}, jnp.asarray(images))
+    params = vgg.from_config(vgg.VGG19, VGG16(weights=str(tmp_path / "vgg.safetensors")))
+    found = jax.jit(vgg.VGG19Rectified().apply)({"params": params}, jnp.asarray(images))
     assert found.keys() == expected.keys()
-    for name, wanted in expected.items():
-        np.testing.assert_allclose(found[name], wanted, rtol=1e-4, atol=1e-4 * wanted.max())
+    for name, features in expected.items():
+        np.testing.assert_allclose(found[name], features, rtol=1e-4, atol=1e-4 * features.max())
 
 
-def test_the_config_may_ask_for_random_weights_of_any_width():
+def test_random_weights_have_the_configs_width_and_are_cached():
     images = jnp.zeros((1, 32, 16, 3))
-    shapes = jax.eval_shape(lambda: vgg19.VGG19Rectified(8).init(jax.random.key(0), images)["params"])
-    params = vgg19.from_config(VGG16(weights="random", width=8))
+    shapes = jax.eval_shape(lambda: vgg.VGG19Rectified(8).init(jax.random.key(0), images)["params"])
+    params = vgg.from_config(vgg.VGG19, VGG16(weights="random", width=8))
     assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, shapes)
-    assert params is vgg19.from_config(VGG16(weights="random", width=8))
+    assert params is vgg.from_config(vgg.VGG19, VGG16(weights="random", width=8))

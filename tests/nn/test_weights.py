@@ -1,19 +1,19 @@
-"""Fetching: the pinned file at the pinned revision, or one line that says how to go on without."""
+"""Fetching: the pinned file at the pinned revision, or an error of one line with the remedy."""
 
 import hashlib
 
 import huggingface_hub
 import pytest
 
+from mai_jax.errors import InputError
 from mai_jax.nn import weights
-from mai_jax.types import InputError
 
 CONTENT = b"some weights"
-PINNED = weights.Pinned("someone/net", "net.safetensors", "0123abc", hashlib.sha256(CONTENT).hexdigest())
+PINNED = weights.Pinned("owner/net", "net.safetensors", "0123abc", hashlib.sha256(CONTENT).hexdigest())
 
 
-def fetch_when_hub_gives(monkeypatch, answer):
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
+def fetch_with(monkeypatch, download):
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     return weights.fetch(PINNED, "weights of a net", "--net")
 
 
@@ -23,26 +23,26 @@ def test_fetches_the_pinned_revision(monkeypatch, tmp_path):
         (tmp_path / filename).write_bytes(CONTENT)
         return str(tmp_path / filename)
 
-    assert fetch_when_hub_gives(monkeypatch, download) == tmp_path / "net.safetensors"
+    assert fetch_with(monkeypatch, download) == tmp_path / "net.safetensors"
 
 
-def other_content(tmp_path):
+def download_other_content(tmp_path):
     (tmp_path / "net.safetensors").write_bytes(CONTENT + b"!")
     return str(tmp_path / "net.safetensors")
 
 
-def no_network(tmp_path):
-    raise ConnectionError("the hub does not answer\nand a long story")
+def fail_without_network(tmp_path):
+    raise ConnectionError("the hub does not answer\nand many more lines")
 
 
-@pytest.mark.parametrize(("answer", "named"), [
-    (other_content, ["net.safetensors", PINNED.sha256, "delete it", "--net=FILE"]),
-    (no_network, ["someone/net/net.safetensors", "0123abc",
-                  "the hub does not answer", "weights of a net", "--net=FILE"]),
+@pytest.mark.parametrize(("download", "named"), [
+    (download_other_content, ["net.safetensors", PINNED.sha256, "delete it", "--net=FILE"]),
+    (fail_without_network, ["owner/net/net.safetensors", "0123abc",
+                            "the hub does not answer", "weights of a net", "--net=FILE"]),
 ])
-def test_says_how_to_go_on(monkeypatch, tmp_path, answer, named):
+def test_the_error_names_the_remedy(monkeypatch, tmp_path, download, named):
     with pytest.raises(InputError) as error:
-        fetch_when_hub_gives(monkeypatch, lambda *args, **kwargs: answer(tmp_path))
+        fetch_with(monkeypatch, lambda *args, **kwargs: download(tmp_path))
     message = str(error.value)
     assert "\n" not in message
     assert [part for part in named if part not in message] == []

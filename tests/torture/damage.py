@@ -1,4 +1,4 @@
-"""Damage to the files of a checkpoint, and what a start makes of it."""
+"""Damage to the files of a checkpoint, and how reading it responds."""
 
 import random
 import shutil
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from mai_jax import checkpoint
-from mai_jax.types import RunError
+from mai_jax.errors import RunError
+from mai_jax.training import checkpointing
 
 FINE = ("named", "harmless")
 BROKEN = ("silent", "unclear")
@@ -39,8 +39,8 @@ def empty(step: Path, rng: random.Random) -> None:
 
 
 def delete_half(step: Path, rng: random.Random) -> None:
-    found = files(step)
-    for file in rng.sample(found, len(found) // 2):
+    existing = files(step)
+    for file in rng.sample(existing, len(existing) // 2):
         file.unlink()
 
 
@@ -51,21 +51,24 @@ TO_FOLDERS = {"empty step folder": empty, "half of the files deleted": delete_ha
 
 
 class Case(NamedTuple):
-    kind: str
-    target: Path  # in the step folder
-    number: int  # of several with this target
+    """One damage, which is reproducible from these fields and a seed."""
 
-    def inflict(self, step: Path, seed: int) -> None:
+    kind: str
+    target: Path  # relative to the step folder
+    number: int  # among cases with the same kind and target
+
+    def apply(self, step: Path, seed: int) -> None:
+        """Damage the checkpoint in the folder `step`."""
         rng = random.Random(f"{seed} {self}")
         (TO_FILES | TO_FOLDERS)[self.kind](step / self.target, rng)
 
 
 def cases(step: Path, flips: int) -> list[Case]:
-    """Every kind on every file that has content, `flips` bits of each, and what can happen to the folder."""
-    there = [file.relative_to(step) for file in files(step) if file.stat().st_size]
+    """Return every kind of damage to every non-empty file, `flips` bits in each, and the damages to the folder."""
+    targets = [file.relative_to(step) for file in files(step) if file.stat().st_size]
     repeats = {"truncated file": 2, "deleted file": 1, "flipped bit": flips}
-    found = [Case(kind, file, i) for kind in TO_FILES for file in there for i in range(repeats[kind])]
-    return [*found, Case("empty step folder", Path(), 0),
+    of_files = [Case(kind, file, i) for kind in TO_FILES for file in targets for i in range(repeats[kind])]
+    return [*of_files, Case("empty step folder", Path(), 0),
             *(Case("half of the files deleted", Path(), i) for i in range(flips))]  # fmt: skip
 
 
@@ -73,62 +76,63 @@ def files(step: Path) -> list[Path]:
     return sorted(path for path in step.rglob("*") if path.is_file())
 
 
-class Whole:
-    """A finished run, and what its newest checkpoint holds."""
+class IntactRun:
+    """A finished run and the content of its newest checkpoint."""
 
     def __init__(self, workdir: Path, like: dict[str, Any]) -> None:
         self.workdir = workdir
         self.like = like
-        reader = checkpoint.Reader(workdir)
+        reader = checkpointing.CheckpointReader(workdir)
         self.step, self.meta = reader.path, reader.meta
-        self.sums = self._sums(reader)
-        self.earlier = checkpoint.steps(workdir)[-2]
+        self.checksums = self._checksums(reader)
+        self.earlier = checkpointing.steps(workdir)[-2]
 
-    def _sums(self, reader: checkpoint.Reader) -> dict[str, list[int]]:
+    def _checksums(self, reader: checkpointing.CheckpointReader) -> dict[str, list[int]]:
         return {item: [zlib.crc32(np.ascontiguousarray(leaf)) for leaf in jax.tree.leaves(reader.read(item, like))]
                 for item, like in self.like.items()}
 
     def damaged(self, case: Case, copy: Path, seed: int) -> Path:
-        """A copy of the run, with damage in its newest checkpoint."""
+        """Copy the run to `copy` and damage the newest checkpoint there. Return `copy`."""
         shutil.copytree(self.workdir, copy)
-        case.inflict(copy / checkpoint.FOLDER / self.step.name, seed)
+        case.apply(copy / checkpointing.FOLDER / self.step.name, seed)
         return copy
 
     def outcome(self, copy: Path) -> tuple[str, str]:
-        """What reading the newest checkpoint comes to, and what it says.
+        """Return the outcome of reading the newest checkpoint, and the error message.
 
-        "named": one line names the folder, and the checkpoint before it is whole; "harmless": all that is read is the
-        same, to the bit; "silent": it is not, and nothing is said; "unclear": anything else.
+        "named": the error is one line that names the folder, and the checkpoint before it is intact; "harmless": no
+        error, and the values are bit-identical; "silent": no error, but the values differ; "unclear": anything else.
         """
         try:
-            reader = checkpoint.Reader(copy)
-            same = self._sums(reader) == self.sums and reader.meta == self.meta
+            reader = checkpointing.CheckpointReader(copy)
+            same = self._checksums(reader) == self.checksums and reader.meta == self.meta
         except RunError as error:
-            clear = str(copy) in str(error) and "\n" not in str(error) and self._goes_on(copy)
+            clear = str(copy) in str(error) and "\n" not in str(error) and self._can_resume(copy)
             return "named" if clear else "unclear", str(error)
-        except Exception as error:  # the promise is that there are none
+        except Exception as error:  # no other exception is allowed
             return "unclear", repr(error)
         return "harmless" if same else "silent", ""
 
-    def _goes_on(self, copy: Path) -> bool:
-        """Whether the earlier checkpoint can be read once the damaged one has been set aside, as is said."""
-        folder = copy / checkpoint.FOLDER
+    def _can_resume(self, copy: Path) -> bool:
+        """Return whether the earlier checkpoint can be read after the damaged one is moved away, as the error says."""
+        folder = copy / checkpointing.FOLDER
         (folder / self.step.name).rename(copy / "damaged")
-        reader = checkpoint.Reader(copy)
-        self._sums(reader)  # compared with its checksums
+        reader = checkpointing.CheckpointReader(copy)
+        self._checksums(reader)  # reading verifies them
         return reader.step == self.earlier
 
 
-def damages(whole: Whole, scratch: Path, flips: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Counts after each case: by kind, how often which outcome."""
+def damages(run: IntactRun, scratch: Path, flips: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield the counts after each case: the number of each outcome, by kind of damage."""
     counts = {kind: Counter({outcome: 0 for outcome in FINE + BROKEN}) for kind in (*TO_FILES, *TO_FOLDERS)}
     losses: list[str] = []
-    for number, case in enumerate(cases(whole.step, flips)):
+    for number, case in enumerate(cases(run.step, flips)):
         copy = scratch / f"damaged-{number}"
-        outcome, said = whole.outcome(whole.damaged(case, copy, seed))
+        outcome, message = run.outcome(run.damaged(case, copy, seed))
         counts[case.kind][outcome] += 1
         if outcome in BROKEN:
-            losses.append(f"{case.kind}, {case.target} ({case.number}): {outcome}: {said.replace(f'{scratch}/', '')}")
+            message = message.replace(f"{scratch}/", "")
+            losses.append(f"{case.kind}, {case.target} ({case.number}): {outcome}: {message}")
         shutil.rmtree(copy)
-        yield {"files": len(files(whole.step)), "kinds": {kind: dict(row) for kind, row in counts.items()},
+        yield {"files": len(files(run.step)), "kinds": {kind: dict(row) for kind, row in counts.items()},
                "losses": losses}  # fmt: skip

@@ -1,10 +1,10 @@
-"""Feeds damaged and hostile files to everything that reads other people's files, and counts what becomes of them.
+"""Run damaged and hostile files through every entry point that reads untrusted files, and count the outcomes.
 
     python -m tests.torture.fuzz --inputs=10000 --seed=0
 
-Every input follows from seed and number, so that `--replay=NUMBER` makes it again. What is promised: no input executes
-anything, leaves its folder, takes more memory or time than the limits below, or raises anything but one clear line.
-Exit code 1 if an input breaks the promise; it is kept under --findings.
+Every input follows from seed and number, so `--replay=NUMBER` runs it again. No input may execute anything, access
+files outside of its folder, exceed the limits of memory and time, or raise anything but an error of one clear line.
+Exit code 1 if an input violates this; it is saved under --findings.
 """
 
 import argparse
@@ -26,37 +26,38 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tests.torture.entrances import ENTRANCES, ROOT
+from tests.torture.entry_points import ENTRY_POINTS, ROOT
 from tests.torture.mutation import Tree
-from tests.torture.worker import made, order, write
+from tests.torture.worker import make_input, schedule, write
 
 FINE = ("accepted", "refused")
 BROKEN = ("unclear", "crashed", "hung", "memory", "forbidden")
-START = 300.0  # of a worker
+START = 300.0  # seconds, time limit for the start of a worker
 
 
 class Worker:
-    """A process that tries inputs, started again when one ends it."""
+    """A process that runs inputs. It is restarted after an input that ends it."""
 
-    def __init__(self, place: Path, command: Sequence[str], seconds: float) -> None:
-        place.mkdir()
-        (place / "gs").write_text("#!/bin/sh\n")  # PostScript's interpreter, which an image library may find and start
-        (place / "gs").chmod(0o755)
+    def __init__(self, folder: Path, command: Sequence[str], seconds: float) -> None:
+        folder.mkdir()
+        (folder / "gs").write_text("#!/bin/sh\n")  # a PostScript interpreter, which an image library may find and start
+        (folder / "gs").chmod(0o755)
         self._seconds = seconds
-        self._command = [*command, str(place)]
-        self._place = place
+        self._command = [*command, str(folder)]
+        self._folder = folder
         self._start()
 
     def _start(self) -> None:
-        environment = os.environ | {"JAX_PLATFORMS": "cpu", "TMPDIR": str(self._place), "HF_HUB_OFFLINE": "1",
+        environment = os.environ | {"JAX_PLATFORMS": "cpu", "TMPDIR": str(self._folder), "HF_HUB_OFFLINE": "1",
                                     "XLA_FLAGS": "--xla_backend_optimization_level=0",
-                                    "PATH": f"{self._place}:{os.environ.get('PATH', '')}"}  # fmt: skip
+                                    "PATH": f"{self._folder}:{os.environ.get('PATH', '')}"}  # fmt: skip
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
                                          env=environment)
         if self._line(START) is None:
-            raise SystemExit(f"a worker did not start:\n{self._chatter()}")
+            raise SystemExit(f"a worker did not start:\n{self._output()}")
 
-    def tried(self, number: int) -> dict[str, Any]:
+    def run_input(self, number: int) -> dict[str, Any]:
+        """Return the result of input `number`; "hung" or "crashed" if the process does not answer."""
         start = time.monotonic()
         self._process.stdin.write(f"{number}\n".encode())
         self._process.stdin.flush()
@@ -65,20 +66,21 @@ class Worker:
             return json.loads(line)
         hung = self._process.poll() is None and time.monotonic() - start >= self._seconds
         self.end()
-        ended_by, said = self._process.returncode, self._chatter()
+        code, output = self._process.returncode, self._output()
         self._start()
         return {"number": number, "outcome": "hung" if hung else "crashed", "seconds": time.monotonic() - start,
-                "peak": 0.0, "said": said if hung else f"signal or exit code {ended_by}\n{said}"}
+                "peak": 0.0, "message": output if hung else f"signal or exit code {code}\n{output}"}
 
     def _line(self, seconds: float) -> str | None:
-        """What it answers; None if it does not, or has ended."""
+        """Return the next line of the process, or None if there is none in time or the process has ended."""
         ready, _, _ = select.select([self._process.stdout], [], [], seconds)
         return (self._process.stdout.readline().decode() or None) if ready else None
 
-    def _chatter(self) -> str:
-        return (self._place / "chatter.txt").read_text(errors="replace")[-4000:]
+    def _output(self) -> str:
+        return (self._folder / "output.txt").read_text(errors="replace")[-4000:]
 
     def end(self) -> None:
+        """Kill the process."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.communicate()
@@ -89,64 +91,68 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count()))
-    parser.add_argument("--seconds", type=float, default=20, help="limit of one input; 20, for the machine may be busy")
-    parser.add_argument("--entrances", default=",".join(ENTRANCES), help=f"some of: {', '.join(ENTRANCES)}")
-    parser.add_argument("--replay", type=int, metavar="NUMBER", help="try this one input again, and show what it says")
-    parser.add_argument("--findings", type=Path, default=Path("runs/torture/findings"), help="where they are kept")
+    parser.add_argument("--seconds", type=float, default=20, help="time limit of one input; the machine may be busy")
+    parser.add_argument("--entry-points", default=",".join(ENTRY_POINTS), help=f"some of: {', '.join(ENTRY_POINTS)}")
+    parser.add_argument("--replay", type=int, metavar="NUMBER", help="run only this input, and print its message")
+    parser.add_argument("--findings", type=Path, default=Path("runs/torture/findings"),
+                        help="folder where inputs that violate a limit are saved")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the counts as JSON")
     given = parser.parse_args()
-    chosen = given.entrances.split(",")
+    chosen = given.entry_points.split(",")
     with tempfile.TemporaryDirectory() as scratch:
         valid = _seeds(Path(scratch), chosen)
         numbers = range(given.inputs) if given.replay is None else [given.replay]
         start = time.monotonic()
-        command = [sys.executable, "-B", "-m", "tests.torture.worker", str(given.seed), given.entrances]
+        command = [sys.executable, "-B", "-m", "tests.torture.worker", str(given.seed), given.entry_points]
         workers = [Worker(Path(scratch, f"worker-{i}"), command, given.seconds)
                    for i in range(given.workers if given.replay is None else 1)]
-        results = _all(workers, order(chosen), numbers)
+        results = _run_all(workers, schedule(chosen), numbers)
         seconds = time.monotonic() - start
     findings = [result for result in results if result["outcome"] in BROKEN]
     for result in findings if given.replay is None else results:
-        _keep(result, made(result["number"], given.seed, valid, order(chosen)), given.findings / f"seed-{given.seed}")
+        case = make_input(result["number"], given.seed, valid, schedule(chosen))
+        _save(result, case, given.findings / f"seed-{given.seed}")
     if given.replay is not None:
-        print(f"{results[0]['entrance']}: {results[0]['outcome']}\n{results[0]['said']}")
+        print(f"{results[0]['entry_point']}: {results[0]['outcome']}\n{results[0]['message']}")
     counts = _counts(results, chosen)
     print(_table(counts))
-    print(f"{len(results)} inputs, {len(findings)} findings" + (f", kept in {given.findings}" if findings else ""))
+    print(f"{len(results)} inputs, {len(findings)} findings" + (f", saved in {given.findings}" if findings else ""))
     if given.record:
         given.record.parent.mkdir(parents=True, exist_ok=True)
-        limits = {"seconds": given.seconds, "MiB": {name: ENTRANCES[name].memory for name in chosen}}
+        limits = {"seconds": given.seconds, "MiB": {name: ENTRY_POINTS[name].memory for name in chosen}}
         record = {"command": f"python -m tests.torture.fuzz --inputs={given.inputs} --seed={given.seed}",
                   "inputs": len(results), "findings": len(findings), "seconds": round(seconds), "limits": limits,
-                  "entrances": counts}  # fmt: skip
+                  "entry_points": counts}  # fmt: skip
         given.record.write_text(json.dumps(record, indent=2) + "\n")
     return 1 if findings else 0
 
 
 def _seeds(scratch: Path, chosen: list[str]) -> dict[str, list[Tree]]:
-    """The valid files, also on disk for the workers."""
-    valid = {name: ENTRANCES[name].seeds() for name in chosen}
+    """Return the valid files by entry point, and write them to disk for the workers."""
+    valid = {name: ENTRY_POINTS[name].seeds() for name in chosen}
     for name, trees in valid.items():
         for i, tree in enumerate(trees):
             write(tree, scratch / "seeds" / name / f"{i:04}")
     return valid
 
 
-def _all(workers: list[Worker], names: list[str], numbers: Sequence[int]) -> list[dict[str, Any]]:
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+def _run_all(workers: list[Worker], names: list[str], numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the results of all inputs, sorted by number."""
+    pending: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in numbers:
-        waiting.put(number)
+        pending.put(number)
     results: list[dict[str, Any]] = []
     with tqdm(total=len(numbers), unit="input", mininterval=2) as progress:
         def work(worker: Worker) -> None:
             try:
-                while not waiting.empty():
-                    number = waiting.get()
-                    results.append({"entrance": names[number % len(names)], **worker.tried(number)})
+                while not pending.empty():
+                    number = pending.get()
+                    result = {"entry_point": names[number % len(names)], **worker.run_input(number)}
+                    results.append(result)
                     progress.update()
-                    if results[-1]["outcome"] in BROKEN:
-                        last = results[-1]["said"].strip().splitlines()[-1:] or [""]
-                        progress.write(f"{number} {results[-1]['entrance']}: {results[-1]['outcome']}: {last[0][:160]}")
+                    if result["outcome"] in BROKEN:
+                        last = result["message"].strip().splitlines()[-1:] or [""]
+                        progress.write(f"{number} {result['entry_point']}: {result['outcome']}: {last[0][:160]}")
             finally:
                 worker.end()
 
@@ -156,35 +162,35 @@ def _all(workers: list[Worker], names: list[str], numbers: Sequence[int]) -> lis
         for thread in threads:
             thread.join()
     if len(results) < len(numbers):
-        raise SystemExit("a worker could not go on")
+        raise SystemExit("a worker ended early")
     return sorted(results, key=lambda result: result["number"])
 
 
-def _keep(result: dict[str, Any], case: tuple[str, Tree], findings: Path) -> None:
+def _save(result: dict[str, Any], case: tuple[str, Tree], findings: Path) -> None:
     folder = findings / f"{result['number']:06}"
     shutil.rmtree(folder, ignore_errors=True)
     write(case[1], folder / "files")
-    (folder / "report.txt").write_text(f"{case[0]}: {result['outcome']}\n{result['said']}\n")
+    (folder / "report.txt").write_text(f"{case[0]}: {result['outcome']}\n{result['message']}\n")
 
 
 def _counts(results: list[dict[str, Any]], chosen: list[str]) -> dict[str, dict[str, Any]]:
     counts = {}
     for name in chosen:
-        own = [result for result in results if result["entrance"] == name]
-        outcomes = Counter(result["outcome"] for result in own)
-        counts[name] = {"inputs": len(own), **{outcome: outcomes[outcome] for outcome in FINE + BROKEN},
-                        "slowest": round(max((result["seconds"] for result in own), default=0), 2),
-                        "peak": round(max((result["peak"] for result in own), default=0))}  # fmt: skip
+        selected = [result for result in results if result["entry_point"] == name]
+        outcomes = Counter(result["outcome"] for result in selected)
+        counts[name] = {"inputs": len(selected), **{outcome: outcomes[outcome] for outcome in FINE + BROKEN},
+                        "slowest": round(max((result["seconds"] for result in selected), default=0), 2),
+                        "peak": round(max((result["peak"] for result in selected), default=0))}  # fmt: skip
     return counts
 
 
 def _table(counts: dict[str, dict[str, Any]]) -> str:
     sums, largest = ("inputs", *FINE, *BROKEN), ("slowest", "peak")
-    total = {head: sum(row[head] for row in counts.values()) for head in sums}
-    total |= {head: max(row[head] for row in counts.values()) for head in largest}
-    heads = sums + largest
-    lines = [" " * 28 + "".join(f"{head:>10}" for head in heads)]
-    lines += [f"{name:28}" + "".join(f"{row[head]:>10}" for head in heads)
+    total = {column: sum(row[column] for row in counts.values()) for column in sums}
+    total |= {column: max(row[column] for row in counts.values()) for column in largest}
+    columns = sums + largest
+    lines = [" " * 28 + "".join(f"{column:>10}" for column in columns)]
+    lines += [f"{name:28}" + "".join(f"{row[column]:>10}" for column in columns)
               for name, row in [*counts.items(), ("all", total)]]
     return "\n".join(lines) + "\nslowest in seconds, peak in MiB"
 

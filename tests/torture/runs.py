@@ -1,9 +1,9 @@
-"""Kills, moves and damages runs of the real `python train.py`, and counts what is lost: nothing may be.
+"""Kill, move and damage runs of the real `python train.py`, and count losses: nothing may be lost.
 
     python -m tests.torture.runs --kills=200 --terms=20 --seed=0
 
-About an hour on two cores. Exit code 1 on any loss. `--parts` chooses; `--record` is written after every part and every
-ten trials.
+Takes about an hour on two cores. Exit code 1 on any loss. `--parts` selects parts; `--record` is written after every
+part and every ten trials.
 """
 
 import argparse
@@ -21,19 +21,21 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX starts: this process, which reads checkpoints, needs no accelerator
+os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX starts: this process only reads checkpoints
 
-from mai_jax import checkpoint
-from mai_jax.files import write_whole
+from mai_jax.files import write_atomically
+from mai_jax.training import checkpointing
 from tests.torture import interruptions
-from tests.torture.damage import Whole, cases, damages
-from tests.torture.lives import Scene, shapes
-from tests.torture.surroundings import surroundings, trial_count
+from tests.torture.damage import IntactRun, cases, damages
+from tests.torture.environments import run_trials, trial_count
+from tests.torture.run_process import Workspace, shapes
 
 Counts = dict[str, Any]
 
 
 class Part(NamedTuple):
+    """A part of the test: its number of trials, and the trials, which yield counts."""
+
     total: Callable[[], int]
     run: Callable[[], Iterator[Counts]]
 
@@ -45,18 +47,18 @@ def main() -> int:
     parser.add_argument("--flips", type=int, default=5, help="bits flipped in each file of a checkpoint, one at a time")
     parser.add_argument("--steps", type=int, default=3000, help="of the uninterrupted run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--parts", default="", help="some of memory, damage, surroundings, moves, terms, kills")
+    parser.add_argument("--parts", default="", help="some of memory, damage, environment, moves, terms, kills")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the counts as JSON")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        parts = _parts(Scene(Path(scratch), given.steps), given)
+        parts = _parts(Workspace(Path(scratch), given.steps), given)
         chosen = given.parts.split(",") if given.parts else list(parts)
         if unknown := set(chosen) - set(parts):
-            parser.error(f"--parts: {', '.join(sorted(unknown))}: no such part; there are {', '.join(parts)}")
+            parser.error(f"--parts: {', '.join(sorted(unknown))}: no such part; give some of {', '.join(parts)}")
         record: Counts = {"command": _command(given), "machine": _machine(), "seconds": 0, "parts": {}}
         begin = time.monotonic()
         for name in chosen:
-            for counts in _watched(name, parts[name]):
+            for counts in _with_progress(name, parts[name]):
                 record["parts"][name] = counts
                 record["seconds"] = round(time.monotonic() - begin)
                 _write(given.record, record)
@@ -66,24 +68,24 @@ def main() -> int:
     return 1 if losses else 0
 
 
-def _parts(scene: Scene, given: argparse.Namespace) -> dict[str, Part]:
-    def whole() -> Whole:
-        workdir = scene.uninterrupted(scene.short)
-        return Whole(workdir, shapes(checkpoint.Reader(workdir).config))
+def _parts(workspace: Workspace, given: argparse.Namespace) -> dict[str, Part]:
+    def intact() -> IntactRun:
+        workdir = workspace.uninterrupted(workspace.short)
+        return IntactRun(workdir, shapes(checkpointing.CheckpointReader(workdir).config))
 
     return {
-        "memory": Part(lambda: 2, lambda: interruptions.memory(scene)),
-        "damage": Part(lambda: len(cases(whole().step, given.flips)),
-                       lambda: damages(whole(), scene.scratch, given.flips, given.seed)),
-        "surroundings": Part(lambda: trial_count(scene, given.seed), lambda: surroundings(scene, given.seed)),
-        "moves": Part(lambda: len(interruptions.MOVES), lambda: interruptions.moves(scene)),
-        "terms": Part(lambda: given.terms, lambda: interruptions.terms(scene, given.terms, given.seed)),
-        "kills": Part(lambda: given.kills, lambda: interruptions.kills(scene, given.kills, given.seed)),
+        "memory": Part(lambda: 2, lambda: interruptions.memory(workspace)),
+        "damage": Part(lambda: len(cases(intact().step, given.flips)),
+                       lambda: damages(intact(), workspace.scratch, given.flips, given.seed)),
+        "environment": Part(lambda: trial_count(workspace, given.seed), lambda: run_trials(workspace, given.seed)),
+        "moves": Part(lambda: len(interruptions.MOVES), lambda: interruptions.moves(workspace)),
+        "terms": Part(lambda: given.terms, lambda: interruptions.terms(workspace, given.terms, given.seed)),
+        "kills": Part(lambda: given.kills, lambda: interruptions.kills(workspace, given.kills, given.seed)),
     }
 
 
-def _watched(name: str, part: Part) -> Iterator[Counts]:
-    """What is worth writing down: every count of a part with few trials, else every tenth, and the last."""
+def _with_progress(name: str, part: Part) -> Iterator[Counts]:
+    """Yield the counts of every trial of a part with few trials, else of every tenth, and of the last."""
     counts: Counts | None = None
     with tqdm(total=part.total(), desc=name, mininterval=2) as progress:
         for counts in part.run():
@@ -101,8 +103,8 @@ def _command(given: argparse.Namespace) -> str:
 
 
 def _machine() -> dict[str, str]:
-    about = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    models = [line.partition(":")[2].strip() for line in about.splitlines() if line.startswith("model name")]
+    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    models = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
     return {"cpu": models[0] if models else platform.machine(), "cores": str(os.cpu_count()),
             "system": platform.system(), "python": platform.python_version(),
             "jax": version("jax"), "orbax": version("orbax-checkpoint")}  # fmt: skip
@@ -111,18 +113,18 @@ def _machine() -> dict[str, str]:
 def _write(path: Path | None, record: Counts) -> None:
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(record, indent=2).encode() + b"\n")
+        write_atomically(path, json.dumps(record, indent=2).encode() + b"\n")
 
 
 def _table(parts: dict[str, Counts]) -> str:
-    """Part, what was counted, losses."""
+    """Return a table of parts, counts and losses."""
     rows = []
     for name, counts in parts.items():
-        shown = {key: value for key, value in counts.items() if key != "losses"}
-        for key, value in shown.items():
+        columns = {key: value for key, value in counts.items() if key != "losses"}
+        for key, value in columns.items():
             inner = value.items() if isinstance(value, dict) else [("", value)]
-            rows += [f"{name:14}{key:18}{what:44}{_short(how)}" for what, how in inner]
-        rows.append(f"{name:14}{'losses':62}{len(counts['losses'])}")
+            rows += [f"{name:14}{key:20}{label:44}{_short(count)}" for label, count in inner]
+        rows.append(f"{name:14}{'losses':64}{len(counts['losses'])}")
     return "\n".join(rows)
 
 

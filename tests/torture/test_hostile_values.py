@@ -1,4 +1,4 @@
-"""JSON and requests that others wrote: where their structure matters more than their bytes."""
+"""Untrusted JSON and HTTP requests with unexpected structure."""
 
 import asyncio
 import json
@@ -9,25 +9,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mai_jax import config as config_lib
-from mai_jax.comparison import finished
+from mai_jax import config_fields
 from mai_jax.config import Config
 from mai_jax.demo.gate import EVENT, MAX_EVENT, Gate
-from mai_jax.evaluation import report
-from mai_jax.evaluation.holes import manifest
-from mai_jax.types import InputError, RunError
-from tests.torture import seeds, worker
+from mai_jax.errors import InputError, RunError
+from mai_jax.evaluation.mask_benchmark import manifest
+from mai_jax.evaluation.report import result_files
+from tests.torture import seed_inputs, worker
+from tools.results_page import load_results
 
 DEEP = "[" * 100_000
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
                     max_leaves=6)  # fmt: skip
-FIELDS = sorted(config_lib._flatten(config_lib.to_dict(Config()), "config"))
+FIELDS = sorted(config_fields.flatten(config_lib.to_dict(Config()), "config"))
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(st.text(alphabet=st.characters(), max_size=3000))
 @FEW
-def test_a_message_is_one_line_that_can_be_printed(message):
+def test_a_message_is_one_printable_line(message):
     shown = str(RunError(message))
     assert shown.isprintable() and len(shown) <= 1200
     assert str(RunError(shown)) == shown
@@ -37,7 +38,7 @@ def test_a_message_is_one_line_that_can_be_printed(message):
 
 @given(st.sampled_from(FIELDS), JSON)
 @FEW
-def test_any_value_of_a_config_is_used_or_refused(name, value):
+def test_any_value_of_a_config_is_accepted_or_refused(name, value):
     values = config_lib.to_dict(Config())
     *sections, last = name.split(".")[1:]
     inner = values
@@ -56,32 +57,32 @@ def test_any_value_of_a_config_is_used_or_refused(name, value):
 
 @given(JSON)
 @FEW
-def test_any_json_is_a_config_or_refused(values):
+def test_any_json_is_accepted_as_a_config_or_refused(values):
     try:
         config_lib.from_dict(values)
     except InputError as error:
         assert str(error).startswith("config")
 
 
-@pytest.mark.parametrize(("name", "value", "said"), [
+@pytest.mark.parametrize(("name", "value", "message"), [
     ("image_size", 2**40, "at most 4096"), ("image_size", True, "a whole number"), ("batch_size", 10**12, "at most"),
     ("seed", -1, "not be negative"), ("seed", 2**64, "at most"), ("remat", 1, "true or false"),
     ("losses.style", float("nan"), "a finite number"), ("losses.style", 10**400, "a finite number"),
     ("evaluation.edges", ("a", 0.5), "a finite number"), ("evaluation.edges", (), "must rise"), ("data", None, "Data"),
 ])
-def test_values_of_a_config_that_no_run_can_use(name, value, said):
+def test_unusable_values_of_a_config_are_refused(name, value, message):
     config = Config()
     *sections, last = name.split(".")
     for section in sections:
         inner = getattr(config, section)
     setattr(inner if sections else config, last, value)
-    with pytest.raises(InputError, match=rf"^config\.{name}=.*{said}"):
+    with pytest.raises(InputError, match=rf"^config\.{name}=.*{message}"):
         config_lib.check(config)
 
 
 @pytest.fixture
 def benchmark(tmp_path):
-    worker.write(seeds.manifests()[1], tmp_path)
+    worker.write(seed_inputs.manifests()[1], tmp_path)
 
     def write(line: int, **changed):
         path = tmp_path / manifest.NAME
@@ -98,7 +99,7 @@ def benchmark(tmp_path):
     (0, {"version": "x" * 10**6}), (1, {"file": "a" * 5000}), (1, {"file": "\0"}), (1, {"file": "\ud800"}),
     (1, {"file": "../a.png"}), (1, {"file": "C:\\a.png"}), (1, {"id": "two\nlines", "file": "none"}),
 ])  # fmt: skip
-def test_manifests_are_not_believed(benchmark, line, changed):
+def test_manifests_are_validated(benchmark, line, changed):
     with pytest.raises(InputError) as error:
         manifest.load(benchmark(line, **changed))
     assert str(error.value).isprintable() and len(str(error.value)) < 1300
@@ -106,7 +107,7 @@ def test_manifests_are_not_believed(benchmark, line, changed):
 
 @given(st.sampled_from(["format", "version", "holes", "size", "edges", "mask_means", "made_by"]), JSON)
 @FEW
-def test_any_value_of_a_manifest_is_used_or_refused(benchmark, name, value):
+def test_any_value_of_a_manifest_is_accepted_or_refused(benchmark, name, value):
     try:
         listed = manifest.load(benchmark(0, **{name: value}))
         for entry in listed.entries:
@@ -125,28 +126,28 @@ def test_any_value_of_a_manifest_is_used_or_refused(benchmark, name, value):
     ("mai/log.jsonl", b"10", b'"a.png"'), ("table5.json", b"of_each_round", b"of_each"), ("table5.json", b"2.5", b"{}"),
     ("table5.json", None, b"\xff"), ("pconv/records.jsonl", None, b""),
 ])  # fmt: skip
-def test_records_of_comparisons_are_not_believed(tmp_path, file, old, new):
-    (tree,) = seeds.comparisons()
+def test_records_of_comparisons_are_validated(tmp_path, file, old, new):
+    (tree,) = seed_inputs.comparisons()
     worker.write(tree, tmp_path / "whole")
-    finished.read(tmp_path / "whole", finished.configs(tmp_path / "whole"))
+    load_results.read(tmp_path / "whole", load_results.configs(tmp_path / "whole"))
     tree[file] = new if old is None else tree[file].replace(old, new)
     worker.write(tree, tmp_path / "changed")
     with pytest.raises(InputError) as error:
-        finished.read(tmp_path / "changed", finished.configs(tmp_path / "changed"))
+        load_results.read(tmp_path / "changed", load_results.configs(tmp_path / "changed"))
     assert str(tmp_path / "changed") in str(error.value)
 
 
-def test_records_with_names_that_are_no_text_are_joined(tmp_path):
-    (tree,) = seeds.comparisons()
-    tree = {name: held.replace(b"a.png", rb"caf\udce9.png") for name, held in tree.items()}
+def test_records_with_names_that_are_not_utf8_are_joined(tmp_path):
+    (tree,) = seed_inputs.comparisons()
+    tree = {name: content.replace(b"a.png", rb"caf\udce9.png") for name, content in tree.items()}
     worker.write(tree, tmp_path)
     with pytest.raises(InputError, match="measured on other photographs"):  # the digest is of the old names
-        report.join([tmp_path / "mai", tmp_path / "pconv"], "default")
+        result_files.join([tmp_path / "mai", tmp_path / "pconv"], "default")
 
 
-def answer(tmp_path, headers: list[tuple[bytes, bytes]], parts: list[bytes]) -> tuple[int, int]:
-    """The status of an event that is posted to the page, and how many parts of its body were read."""
-    read, said = 0, []
+def post_event(tmp_path, headers: list[tuple[bytes, bytes]], parts: list[bytes]) -> tuple[int, int]:
+    """Post an event to the demo. Return the status of the response, and how many parts of the body were read."""
+    read, responses = 0, []
 
     async def receive():
         nonlocal read
@@ -154,26 +155,26 @@ def answer(tmp_path, headers: list[tuple[bytes, bytes]], parts: list[bytes]) -> 
         return {"type": "http.request", "body": parts[read - 1], "more_body": read < len(parts)}
 
     async def send(message):
-        said.append(message)
+        responses.append(message)
 
     async def page(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     scope = {"type": "http", "method": "POST", "path": EVENT, "headers": headers, "query_string": b""}
     asyncio.run(Gate(page, tmp_path, None)(scope, receive, send))
-    return said[0]["status"], read
+    return responses[0]["status"], read
 
 
-def test_bodies_cannot_be_longer_than_they_say(tmp_path):
+def test_bodies_cannot_be_longer_than_announced(tmp_path):
     endless = [bytes(2**20)] * (2 * MAX_EVENT >> 20)
-    said = [(b"content-length", b"2"), (b"transfer-encoding", b"chunked")]  # the second is what a server believes
-    assert answer(tmp_path, said, endless) == (411, 0)
-    assert answer(tmp_path, [(b"content-length", b"9" * 5000)], endless) == (413, 0)
-    assert answer(tmp_path, [(b"content-length", b"2")], [b"{}"]) == (200, 1)
+    headers = [(b"content-length", b"2"), (b"transfer-encoding", b"chunked")]  # a server would use the second
+    assert post_event(tmp_path, headers, endless) == (411, 0)
+    assert post_event(tmp_path, [(b"content-length", b"9" * 5000)], endless) == (413, 0)
+    assert post_event(tmp_path, [(b"content-length", b"2")], [b"{}"]) == (200, 1)
 
 
 @given(JSON)
 @FEW
-def test_no_event_names_a_file_outside(tmp_path, value):
+def test_no_event_can_name_a_file_outside_of_the_folder(tmp_path, value):
     body = json.dumps({"data": [{"path": value}]}).encode()
-    assert answer(tmp_path, [(b"content-length", str(len(body)).encode())], [body])[0] == 403
+    assert post_event(tmp_path, [(b"content-length", str(len(body)).encode())], [body])[0] == 403

@@ -1,6 +1,6 @@
-"""One process in which inputs are tried, one number after the other, under limits and watched.
+"""A process that runs fuzzer inputs under limits of memory and with an audit hook.
 
-It reads numbers from standard input, and writes one JSON object for each to standard output.
+It reads the numbers of inputs from standard input and writes one JSON object for each to standard output.
 """
 
 import json
@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from mai_jax.types import RunError
-from tests.torture.entrances import ENTRANCES, ROOT
-from tests.torture.mutation import Tree, mutated
-from tests.torture.seeds import tree_of
+from mai_jax.errors import RunError
+from tests.torture.entry_points import ENTRY_POINTS, ROOT
+from tests.torture.mutation import Tree, mutate_tree
+from tests.torture.seed_inputs import read_tree
 
-ADDRESS_SPACE = 4 << 30  # bytes beyond those of the libraries; what the promise allows is far less
-FILE = 1 << 30
-LONGEST = 1500  # characters of a clear line
+ADDRESS_SPACE = 4 << 30  # bytes in addition to the libraries; far more than the limits of the entry points
+MAX_FILE_BYTES = 1 << 30
+MAX_MESSAGE = 1500  # characters of a clear line
 EXECUTES = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "subprocess.Popen",
             "pty.spawn", "pickle.find_class", "socket.connect", "socket.getaddrinfo", "webbrowser.open", "os.kill"}
 CHANGES = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.chmod", "os.chown",
@@ -33,19 +33,19 @@ READABLE = tuple(map(str, (ROOT, sys.prefix, sys.base_prefix, "/proc/", "/sys/",
 
 
 class Guard:
-    """An audit hook that forbids what no input may cause, and remembers it, whoever swallows the error."""
+    """An audit hook that raises on forbidden events and records them, in case the code suppresses the error."""
 
-    def __init__(self, place: Path) -> None:
-        self.place, self.armed, self.broken = str(place), False, []
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.active, self.violations = str(folder), False, []
         sys.addaudithook(self)
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.armed and (event in EXECUTES or not self._stays(event, arguments)):
-            self.broken.append(f"{event} {arguments!r}"[:300])
+        if self.active and (event in EXECUTES or not self._is_allowed(event, arguments)):
+            self.violations.append(f"{event} {arguments!r}"[:300])
             raise PermissionError(f"the fuzzer forbids {event}")
 
-    def _stays(self, event: str, arguments: tuple[Any, ...]) -> bool:
-        """Whether only files of the case are changed, and only they and those of programs are read."""
+    def _is_allowed(self, event: str, arguments: tuple[Any, ...]) -> bool:
+        """Return whether the event changes only files of the input, and reads only them and files of programs."""
         names = [name for name in arguments if isinstance(name, str | bytes | os.PathLike)]
         if event in CHANGES:
             return all(map(self._inside, names))
@@ -56,108 +56,111 @@ class Guard:
         return self._inside(name) or (not writes and self._readable(name))
 
     def _inside(self, name: Any) -> bool:
-        return (os.path.abspath(os.fsdecode(name)) + "/").startswith(self.place + "/")
+        return (os.path.abspath(os.fsdecode(name)) + "/").startswith(self.folder + "/")
 
     def _readable(self, name: Any) -> bool:
         return os.path.abspath(os.fsdecode(name)).startswith(READABLE)
 
 
-def made(number: int, seed: int, valid: dict[str, list[Tree]], names: list[str]) -> tuple[str, Tree]:
-    """The entrance and the files of an input, from its number alone."""
+def make_input(number: int, seed: int, valid: dict[str, list[Tree]], names: list[str]) -> tuple[str, Tree]:
+    """Return the entry point and the files of input `number`."""
     rng = np.random.default_rng([seed, number])
     name = names[number % len(names)]
     trees = valid[name]
     tree = trees[rng.integers(len(trees))]
-    return name, tree if rng.random() < 0.02 else mutated(tree, [trees[rng.integers(len(trees))]], rng)
+    return name, tree if rng.random() < 0.02 else mutate_tree(tree, [trees[rng.integers(len(trees))]], rng)
 
 
-def order(chosen: list[str]) -> list[str]:
-    """The entrances in the order in which inputs are dealt out to them, each as often as its share says."""
-    shares = {name: ENTRANCES[name].share for name in chosen}
+def schedule(chosen: list[str]) -> list[str]:
+    """Return the entry points in the schedule in which they get inputs, each as often as its share."""
+    shares = {name: ENTRY_POINTS[name].share for name in chosen}
     spread = [((i + 0.5) / share, name) for name, share in shares.items() for i in range(share)]
     return [name for _, name in sorted(spread)]
 
 
 def write(tree: Tree, folder: Path) -> None:
-    for name, held in tree.items():
+    """Write the files of an input. Raises OSError if the file system refuses a name."""
+    for name, content in tree.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(held, bytes):
-            path.write_bytes(held)
-        elif held == "fifo":
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content == "fifo":
             os.mkfifo(path)
-        elif held == "folder":
+        elif content == "folder":
             path.mkdir()
         else:
-            path.symlink_to(held.removeprefix("-> "))
+            path.symlink_to(content.removeprefix("-> "))
 
 
-def attempt(name: str, folder: Path, guard: Guard) -> dict[str, Any]:
-    """What became of an input: how long it took, how much memory, and what it raised."""
-    entrance, before = ENTRANCES[name], _resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    start, guard.broken, guard.armed = time.monotonic(), [], True
-    outcome, said = "accepted", ""
+def measure(name: str, folder: Path, guard: Guard) -> dict[str, Any]:
+    """Run the files of `folder` through an entry point. Return outcome, message, seconds and peak memory in MiB."""
+    entry_point, before = ENTRY_POINTS[name], _memory_kib("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    start, guard.violations, guard.active = time.monotonic(), [], True
+    outcome, message = "accepted", ""
     try:
-        entrance.use(folder)
+        entry_point.use(folder)
     except RunError as error:
-        outcome, said = "refused", str(error)
-        if not said.strip() or "\n" in said or not said.isprintable() or len(said) > LONGEST:
-            outcome, said = "unclear", repr(said)
+        outcome, message = "refused", str(error)
+        if not message.strip() or "\n" in message or not message.isprintable() or len(message) > MAX_MESSAGE:
+            outcome, message = "unclear", repr(message)
     except BaseException:
-        outcome, said = "crashed", traceback.format_exc()
-    guard.armed = False
-    seconds, peak = time.monotonic() - start, (_resident("VmHWM") - before) / 1024
-    if guard.broken:
-        outcome, said = "forbidden", f"{guard.broken[0]}\n{said}"
-    elif peak > entrance.memory:
-        outcome, said = "memory", f"{peak:.0f} MiB of {entrance.memory}\n{said}"
-    return {"entrance": name, "outcome": outcome, "seconds": seconds, "peak": peak, "said": said[-6000:]}
+        outcome, message = "crashed", traceback.format_exc()
+    guard.active = False
+    seconds, peak = time.monotonic() - start, (_memory_kib("VmHWM") - before) / 1024
+    if guard.violations:
+        outcome, message = "forbidden", f"{guard.violations[0]}\n{message}"
+    elif peak > entry_point.memory:
+        outcome, message = "memory", f"{peak:.0f} MiB of {entry_point.memory}\n{message}"
+    return {"entry_point": name, "outcome": outcome, "seconds": seconds, "peak": peak, "message": message[-6000:]}
 
 
-def _resident(which: str) -> int:
-    """KiB."""
+def _memory_kib(field: str) -> int:
     with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith(which))
+        return next(int(line.split()[1]) for line in status if line.startswith(field))
 
 
 def main() -> None:
     seed, chosen, place = int(sys.argv[1]), sys.argv[2].split(","), Path(sys.argv[3])
-    answers = os.fdopen(os.dup(1), "w")
-    with open(place / "chatter.txt", "wb") as chatter:
-        os.dup2(chatter.fileno(), 1)
-        os.dup2(chatter.fileno(), 2)
-    valid = {name: [tree_of(path) for path in sorted((place.parent / "seeds" / name).iterdir())] for name in chosen}
-    folder, guard, names = place / "case", Guard(place), order(chosen)
-    for name in chosen:  # everything is imported and compiled before limits count
-        _tried(name, valid[name][0], folder, guard, check=False)
+    results = os.fdopen(os.dup(1), "w")
+    with open(place / "output.txt", "wb") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    valid = {name: [read_tree(path) for path in sorted((place.parent / "seeds" / name).iterdir())] for name in chosen}
+    folder, guard, names = place / "case", Guard(place), schedule(chosen)
+    for name in chosen:  # imports and compiles everything before limits apply
+        run_input(name, valid[name][0], folder, guard, is_seed=True)
     _limit()
-    print("{}", file=answers, flush=True)
+    print("{}", file=results, flush=True)
     for line in sys.stdin:
         number = int(line)
-        name, tree = made(number, seed, valid, names)
-        print(json.dumps({"number": number, **_tried(name, tree, folder, guard)}), file=answers, flush=True)
+        name, tree = make_input(number, seed, valid, names)
+        print(json.dumps({"number": number, **run_input(name, tree, folder, guard)}), file=results, flush=True)
 
 
-def _tried(name: str, tree: Tree, folder: Path, guard: Guard, *, check: bool = True) -> dict[str, Any]:
+def run_input(name: str, tree: Tree, folder: Path, guard: Guard, *, is_seed: bool = False) -> dict[str, Any]:
+    """Write the files of an input to `folder` and return the result of `measure`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
         write(tree, folder)
-    except OSError as error:  # such a folder cannot be
-        return {"entrance": name, "outcome": "refused", "seconds": 0.0, "peak": 0.0, "said": f"not to be made: {error}"}
-    result = attempt(name, folder, guard)
-    if not check and result["outcome"] != "accepted":
+    except OSError as error:  # the file system refuses such a name
+        return {"entry_point": name, "outcome": "refused", "seconds": 0.0, "peak": 0.0,
+                "message": f"cannot be written: {error}"}
+    result = measure(name, folder, guard)
+    if is_seed and result["outcome"] != "accepted":
         print(f"{name}: the valid seed was not accepted: {result}")
     return result
 
 
 def _limit() -> None:
+    """Limit address space, file size and core dumps of this process."""
     with open("/proc/self/statm") as sizes:
         pages = int(sizes.read().split()[0])
     space = pages * resource.getpagesize() + ADDRESS_SPACE
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

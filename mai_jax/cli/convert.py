@@ -1,0 +1,68 @@
+"""Convert weights of the public PyTorch implementations of the baselines to a checkpoint folder.
+
+    mai convert edge_connect --output=DIR --edge-generator=FILE --image-generator=FILE
+    mai convert pic --output=DIR --encoder=FILE --generator=FILE
+    mai convert pconv --output=DIR --generator=FILE
+
+A FILE is a state dict, .safetensors or written by torch.save; nothing in it is executed. DIR is then used like the
+folder of a training, as in `mai inpaint --checkpoint=DIR`, `mai evaluate --workdir=DIR` and
+`Inpainter.from_checkpoint(DIR)`. A discriminator that is not given gets initial values: prediction does not use it.
+"""
+
+import argparse
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+
+from mai_jax import config as config_lib
+from mai_jax.convert import checkpoint_folder, edge_connect, pconv, pic, torch_files
+from mai_jax.convert.state_dict import Tensors
+
+IMPLEMENTATIONS = {"edge_connect": edge_connect, "pic": pic, "pconv": pconv}
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="implementation", required=True, metavar="|".join(IMPLEMENTATIONS))
+    for name, converter in IMPLEMENTATIONS.items():
+        needed = " ".join(f"--{flag}=FILE" for flag, source in converter.SOURCES.items() if source.required)
+        example = f"    mai convert {name} --output=DIR {needed}"
+        command = commands.add_parser(name, help=f"the public {name}",
+                                      description=f"Convert weights of the public {name}.\n\n{example}")
+        command.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+        for flag, source in converter.SOURCES.items():
+            default = "" if source.required else "; default: initial values"
+            command.add_argument(f"--{flag}", type=Path, required=source.required, metavar="FILE", dest=flag,
+                                 help=f"{source.file} of its authors{default}")
+        command.add_argument("--image-size", type=int, default=256, metavar="PIXELS",
+                             help="height and width at which the network was trained")
+
+
+def run(given: argparse.Namespace) -> None:
+    values = dict(vars(given))
+    implementation, output, image_size = (values.pop(name) for name in ("implementation", "output", "image_size"))
+    convert(implementation, {flag: path for flag, path in values.items() if path}, output, image_size)
+
+
+def convert(implementation: str, files: Mapping[str, Path], output: Path, image_size: int) -> None:
+    """Write the checkpoint folder `output` from the files by flag name. Raises RunError."""
+    converter = IMPLEMENTATIONS[implementation]
+    checkpoint_folder.check(output)
+    networks = {source.network: Tensors(f"--{flag}={files[flag]}", torch_files.read(files[flag]))
+                for flag, source in converter.SOURCES.items() if flag in files}  # fmt: skip
+    config = converter.config(networks)
+    config.image_size = image_size
+    config.data.shorter_side = max(config.data.shorter_side, image_size)
+    config_lib.check(config)
+    variables = converter.from_torch(networks, config)
+    missing = [flag for flag in converter.SOURCES if flag not in files]
+    if missing:
+        variables = checkpoint_folder.fill_missing(config, variables)
+    checkpoint_folder.write(output, config, variables)
+    sizes = {network: sum(leaf.size for leaf in jax.tree.leaves(params))
+             for network, params in variables["params"].items()}  # fmt: skip
+    log.info("%s in %s: %s parameters%s", config.method, output, ", ".join(f"{p} {n:,}" for p, n in sizes.items()),
+             f"; fresh from seed {config.seed}: {', '.join(missing)}" if missing else "")

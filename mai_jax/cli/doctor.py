@@ -1,0 +1,27 @@
+"""Check a run before it starts: photographs, holes, disk space, memory and speed. Writes nothing.
+
+    mai doctor --config=places2 --config.data.train=DIR
+
+Exit code 0: nothing would stop the training. 1: something would stop it, or its evaluation.
+"""
+
+import argparse
+
+from mai_jax.cli import app, config_argument
+from mai_jax.cli.arguments import integer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    config_argument.add_config(parser)
+    parser.add_argument("--workdir", metavar="DIR", help="folder where checkpoints will be; default: runs/<config>")
+    parser.add_argument("--steps", type=integer(at_least=0), default=20, metavar="N",
+                        help="steps of the dry run; 0 compiles nothing and forecasts neither memory nor time")
+
+
+def run(given: argparse.Namespace) -> int:
+    config, workdir = config_argument.load(given), config_argument.workdir(given)
+
+    from mai_jax.doctor.examine import examine
+
+    app.enable_compilation_cache()
+    return 0 if examine(config, workdir, given.steps) else 1

@@ -1,0 +1,66 @@
+"""Measure a checkpoint, or what any program predicted, on held-out photographs.
+
+    mai evaluate --workdir=runs/places2 --report
+    mai evaluate --pred=DIR --truth=DIR --masks=DIR
+
+Writes one record per photograph and hole, result.json and a table; see docs/evaluation.md.
+"""
+
+import argparse
+from pathlib import Path
+
+from mai_jax.cli import app
+from mai_jax.cli.arguments import Switch, add_mask_means, comma_list
+from mai_jax.errors import InputError
+
+PROTOCOLS = ("default", "edge_connect", "mat", "lama", "aot")  # of evaluation/protocols.py, which is slow to import
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--workdir", metavar="DIR", help="folder that training wrote; no default: this, or --pred, --truth and --masks")
+    add("--step", type=int, help="step of the checkpoint; default: the newest")
+    add("--data", metavar="DIR|NAME", help="test photographs: a folder or a named source; default: those of the run")
+    add("--holes", metavar="FILE", help="manifest of holes that `mai masks` wrote; default: the holes of the run")
+    add("--pred", metavar="DIR", help="photographs that any program completed; no default")
+    add("--truth", metavar="DIR", help="the originals of --pred, of the same names; no default")
+    add("--masks", metavar="DIR", help="the masks of --pred, of the same names; no default")
+    add_mask_means(parser, "what white means in --masks")
+    add("--protocol", choices=PROTOCOLS, default="default", help="metric formulas; see docs/evaluation.md")
+    add("--classical", action=Switch, help="add rows of Telea, Navier-Stokes and biharmonic inpainting")
+    add("--against", type=comma_list, default=[], metavar="DIR,...",
+        help="folders of earlier evaluations of the same pairs, one row each; default: none")
+    add("--lpips", action=Switch, help="compute LPIPS; its weights are fetched once from the Hugging Face hub")
+    add("--lpips-vgg16", metavar="FILE", help="VGG-16 weights of LPIPS, .safetensors; default: the fetched ones")
+    add("--lpips-heads", metavar="FILE", help="linear heads of LPIPS, .safetensors; default: the fetched ones")
+    add("--fid-weights", metavar="FILE", help="compute FID with these Inception weights; default: no FID")
+    add("--report", action=Switch, help="write report.html, a page with tables, curves and images")
+    add("--name", help="name of the method in the tables; default: the method of the run, or the name of --pred")
+    add("--output", metavar="DIR", help="folder of the results; default: --workdir, or runs/evaluation_<pred>")
+
+
+def run(given: argparse.Namespace) -> None:
+    folders = (given.pred, given.truth, given.masks)
+    named = [folder is not None for folder in folders]
+    if (given.workdir is not None) == any(named) or any(named) != all(named):
+        raise InputError("give either --workdir=DIR, the folder that training wrote, or --pred, --truth and --masks")
+
+    from mai_jax.evaluation import eval_target, lpips, protocols
+    from mai_jax.evaluation.classical import METHODS
+    from mai_jax.evaluation.evaluator import MetricSet
+    from mai_jax.evaluation.report import result_files
+    from mai_jax.nn import inception
+
+    app.enable_compilation_cache()
+    params = lpips.load_or_fetch(given.lpips_vgg16, given.lpips_heads) if given.lpips else None
+    fid_params = inception.load(given.fid_weights) if given.fid_weights else None
+    if given.workdir is not None:
+        target = eval_target.checkpoint(Path(given.workdir), given.step, given.data, given.holes)
+    else:
+        target = eval_target.folders(*folders, given.mask_means)
+    target = target._replace(name=given.name or target.name)
+    output = given.output or given.workdir or Path("runs", f"evaluation_{target.name}")
+    rows = METHODS if given.classical else {"mean_colour": METHODS["mean_colour"]}
+    metric_set = MetricSet(protocols.PROTOCOLS[given.protocol], params)
+    result_files.write(target, Path(output), given.protocol, metric_set, rows,
+                       [Path(folder) for folder in given.against], fid_params=fid_params, with_page=given.report)

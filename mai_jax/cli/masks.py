@@ -1,0 +1,50 @@
+"""Draw or list a benchmark of masks.
+
+    mai masks make --output=DIR --size=256 --per-bin=100 --seed=0
+    mai masks bin DIR
+
+`make` draws masks with exact hole ratios; the same command writes the same bytes on any machine. `bin` lists the mask
+files of a folder by hole ratio and copies nothing. Both write a manifest, which `mai evaluate --holes` reads.
+"""
+
+import argparse
+from pathlib import Path
+
+from mai_jax.cli.arguments import add_mask_means
+from mai_jax.config import Config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    defaults = Config()
+    commands = parser.add_subparsers(dest="command", required=True, metavar="make|bin")
+    make = commands.add_parser("make", help="draw a set",
+                               description="Draw a set of masks.\n\n    mai masks make --output=DIR --per-bin=100")
+    make.add_argument("--output", type=Path, required=True, metavar="DIR", help="an empty or a new folder")
+    make.add_argument("--size", type=int, default=defaults.image_size, metavar="PIXELS", help="height and width")
+    make.add_argument("--per-bin", type=int, required=True, metavar="N",
+                      help="holes of each ratio bin that touch the border, and as many that do not")
+    make.add_argument("--seed", type=int, default=0, help="seed of the strokes")
+    listing = commands.add_parser("bin", help="list a folder",
+                                  description="List the mask files of a folder.\n\n    mai masks bin DIR")
+    listing.add_argument("folder", metavar="DIR", help="folder of mask files, searched recursively")
+    listing.add_argument("--output", type=Path, metavar="FILE", help="the manifest; default: DIR/manifest.jsonl")
+    listing.add_argument("--size", type=int, metavar="PIXELS",
+                         help="height and width to which masks are resized; default: as they are")
+    add_mask_means(listing, "what white means in the files")
+    for command in (make, listing):
+        command.add_argument("--edges", type=_numbers, default=defaults.evaluation.edges, metavar="NUMBER,...",
+                             help="edges of the ratio bins")
+
+
+def run(given: argparse.Namespace) -> None:
+    from mai_jax.evaluation.mask_benchmark import generation, indexing
+
+    values = vars(given)
+    if values.pop("command") == "make":
+        generation.make(**values)
+    else:
+        indexing.index(**values)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(","))

@@ -1,0 +1,1 @@
+"""Conversion of the weights of the baselines' public PyTorch implementations to checkpoint folders."""

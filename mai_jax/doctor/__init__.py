@@ -1,0 +1,1 @@
+"""Checks of the data, disk, memory and speed of a run before it starts: `mai doctor`."""

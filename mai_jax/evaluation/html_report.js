@@ -1,8 +1,0 @@
-"use strict";
-
-for (const stack of document.querySelectorAll(".stack")) {
-  const range = stack.querySelector("input");
-  const cut = () => stack.style.setProperty("--cut", `${range.value}%`);
-  range.addEventListener("input", cut);
-  cut(); // a reloaded page remembers where the slider was
-}

@@ -1,0 +1,1 @@
+"""Result files of an evaluation: records, tables, curves, a picture and an HTML page."""

@@ -1,1 +1,0 @@
-"""Weights of the rivals' public PyTorch implementations as ours: `python -m mai_jax.models.convert`."""

@@ -1,0 +1,265 @@
+"""The training loop of any method: data, step, log, validate, save, stop. Research code does not edit this file."""
+
+import contextlib
+import itertools
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from clu import parameter_overview
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import UInt8
+
+from mai_jax import config as config_lib
+from mai_jax.config import Config
+from mai_jax.data import pipeline, sources
+from mai_jax.data.hole_sampler import make_hole_sampler
+from mai_jax.errors import InputError, RunError
+from mai_jax.files import write_atomically
+from mai_jax.models import MODELS
+from mai_jax.models.base import Model
+from mai_jax.training import checkpointing, distributed, train_state
+from mai_jax.training.checkpointing import CheckpointWriter
+from mai_jax.training.hooks import Profile, Validation
+from mai_jax.training.metric_writer import MetricLogger, MetricWriter, NullWriter
+from mai_jax.training.nonfinite import Diverged, NonfiniteSteps
+from mai_jax.training.train_state import TrainState
+from mai_jax.training.train_step import Logs, data_mesh, make_train_step
+from mai_jax.training.workdir_lock import workdir_lock
+
+log = logging.getLogger(__name__)
+
+Images = Iterator[UInt8[np.ndarray, "b h w 3"]]
+
+
+def train(config: Config, workdir: Path) -> signal.Signals | None:
+    """Train to the end of the last phase, resuming from the newest checkpoint in `workdir` if there is one.
+
+    Returns the signal that ended the training early (all completed steps are saved), or None. Raises RunError.
+    """
+    mesh = data_mesh()
+    check(config, mesh)
+    model = MODELS[config.method](config)
+    # Everything that the user named is read before the first file is written.
+    model.prepare()
+    source = sources.open_source(config.data, "train")
+    validation = Validation(config, model)
+    hole_sampler = make_hole_sampler(config.holes.train_masks, config.holes, config.image_size)
+    is_main = distributed.is_main_process()
+    with distributed.abort_all_on_error(), contextlib.ExitStack() as stack:
+        if is_main:
+            stack.enter_context(workdir_lock(workdir))
+        state = restore_or_init(model, config, workdir, mesh)
+        start = int(state.step)
+        distributed.assert_same_config(config, workdir, start)
+        if is_main:
+            _write_description(config, workdir, state)
+        interrupt = stack.enter_context(Interrupt())
+        checkpoints = stack.enter_context(CheckpointWriter(workdir, keep=config.run.keep_checkpoints))
+        writer = stack.enter_context(MetricWriter(workdir, step=start) if is_main else NullWriter())
+        batches = pipeline.train_batches(source, config, start=start, process_index=jax.process_index(),
+                                         process_count=jax.process_count())  # fmt: skip
+        stack.callback(batches.close)
+        profile = Profile(config.run.profile_steps if is_main else 0, workdir)
+        stack.callback(profile.close)
+        trainer = Trainer(config, state, mesh, hole_sampler.mask_bank, MetricLogger(config, writer),
+                          NonfiniteSteps(config, workdir, source, hole_sampler), checkpoints)  # fmt: skip
+        del state  # its buffers are donated to the first step
+        # Again, so that an error ends the process before the stack closes the checkpoint writer, which would wait for
+        # the other processes.
+        with distributed.abort_all_on_error(), trainer.save_at_end():
+            for phase, end in zip(config.phases, phase_ends(config), strict=True):
+                if trainer.step >= end or interrupt.received:
+                    continue
+                model = MODELS[config.method](config, phase)
+                train_step = make_train_step(model, config, hole_sampler.sample, mesh)
+                log.info("%s: steps %d to %d; compiling", phase, trainer.step + 1, end)
+                while trainer.step < end and not interrupt.requested(trainer.step):
+                    images = trainer.next_images(batches)
+                    profile.after_step(trainer.run_step(train_step, images))
+                    if trainer.step % config.run.validation_every == 0 or trainer.step == config.total_steps:
+                        validation.write(trainer.step, trainer.state, writer)
+                    if trainer.step % config.run.save_every == 0:  # last, after everything that this step logs
+                        trainer.save()
+        _log_end(trainer.step, interrupt.received)
+    return interrupt.received
+
+
+class Trainer:
+    """Holds the train state and runs steps on it. Metrics of a step are fetched while the device computes the next.
+
+    A step whose values are not finite is recorded and skipped: training continues with the batch after it.
+    """
+
+    def __init__(
+        self, config: Config, state: TrainState, mesh: Mesh, mask_bank: Any, metrics: MetricLogger,
+        nonfinite: NonfiniteSteps, checkpoints: CheckpointWriter | None = None,
+    ) -> None:  # fmt: skip
+        self.state = state
+        self.step = int(state.step)  # steps dispatched to the device
+        self._config = config
+        self._mesh = mesh
+        self._mask_bank = jax.device_put(mask_bank, NamedSharding(mesh, PartitionSpec()))
+        self._metrics = metrics
+        self._nonfinite = nonfinite
+        self._checkpoints = checkpoints
+        self._saved = self.step  # the step of the newest checkpoint; 0 for none
+        self._pending: tuple[int, jax.Array, Logs] | None = None
+
+    def next_images(self, batches: Images) -> jax.Array:
+        """Return this process's next photographs as its share of the global batch."""
+        begin = time.monotonic()
+        batch = next(batches)
+        self._metrics.add_data_wait(time.monotonic() - begin)
+        return jax.make_array_from_process_local_data(NamedSharding(self._mesh, PartitionSpec("data")), batch)
+
+    def run_step(self, train_step: Callable[..., tuple[TrainState, Logs]], images: jax.Array) -> Logs:
+        """Dispatch one step, then finish the one before it. Return the scalars, still being computed. Raises Diverged.
+        """
+        self.state, logs = train_step(self.state, images, self._mask_bank)
+        if not self.finish_step():  # the step before was skipped, so this one left the state unchanged: run it again
+            self.state, logs = train_step(self.state, images, self._mask_bank)
+        self.step += 1
+        self._pending = self.step, images, logs
+        return logs
+
+    def finish_step(self) -> bool:
+        """Wait for the dispatched step; log its scalars. Return whether it was applied. Raises Diverged."""
+        if self._pending is None:
+            return True
+        (step, images, logs), self._pending = self._pending, None
+        values = {name: float(value) for name, value in jax.device_get(logs).items()}
+        if values.pop("finite"):
+            self._nonfinite.reset()
+            self._metrics.add(step, values)
+            return True
+        self._nonfinite.record(step, values, images, self.state)
+        cleared = jax.device_put((jnp.int32(step), jnp.zeros((), bool)), self.state.step.sharding)
+        self.state = self.state.replace(step=cleared[0], nonfinite=cleared[1])
+        return False
+
+    def save(self) -> None:
+        """Save a checkpoint unless this step has one. Raises Diverged: a state that is not finite is never saved."""
+        if self.step == self._saved or self._checkpoints is None:
+            return
+        self.finish_step()
+        # One batch per step, from a source with random access: the step is the position in the data, too.
+        meta = {"config": config_lib.to_dict(self._config), "next_index": self.step}
+        self._checkpoints.save(self.step, train_state.checkpoint_items(self.state), meta)
+        self._saved = self.step
+
+    @contextlib.contextmanager
+    def save_at_end(self) -> Iterator[None]:
+        """Save when the block ends: after its last step, a signal, or a photograph that cannot be read."""
+        try:
+            yield
+            self.save()
+        except Diverged as error:
+            last = self._checkpoints.folder / str(self._saved) if self._checkpoints and self._saved else "none yet"
+            raise RunError(f"{error}; last good checkpoint: {last}; lower learning_rate, or look at the photographs of "
+                           "that step") from error
+        except InputError:  # once it is repaired, the same command continues from here
+            if not distributed.is_distributed():  # the other processes do not know, and none can save alone
+                self.save()
+            raise
+
+
+class Interrupt:
+    """While entered, notes the first SIGTERM or SIGINT, on which the loop stops; a second Ctrl-C aborts at once.
+
+    With several processes JAX handles SIGTERM and agrees on one step for all of them, so a SIGINT is forwarded as
+    SIGTERM. `received` is the signal, once `requested` has returned True.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._noted: signal.Signals | None = None
+        self._distributed = distributed.is_distributed()
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Interrupt":
+        for number in (signal.SIGINT,) if self._distributed else (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def requested(self, step: int) -> bool:
+        """Return whether to stop after `step`. With several processes, all of them must call it at every step."""
+        if not self._distributed:
+            self.received = self._noted
+        elif multihost_utils.reached_preemption_sync_point(step):
+            self.received = self._noted or signal.SIGTERM
+        return self.received is not None
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._noted == signal.SIGINT and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._noted is None and self._distributed:
+            os.kill(os.getpid(), signal.SIGTERM)
+        self._noted = self._noted or signal.Signals(number)
+
+
+def check(config: Config, mesh: Mesh) -> None:
+    """Raise InputError for a config that cannot be trained on the devices of `mesh`."""
+    config_lib.check(config)
+    if config.method not in MODELS:
+        raise InputError(f"config.method={config.method!r}: no such method; there are {', '.join(MODELS)}")
+    if config.total_steps == 0:
+        raise InputError("config.main_phase.steps=0: nothing to do; set the steps of a phase")
+    if config.batch_size % mesh.size:
+        raise InputError(f"config.batch_size={config.batch_size}: not a multiple of the {mesh.size} devices; "
+                         f"give --config.batch_size={-(-config.batch_size // mesh.size) * mesh.size}")
+
+
+def phase_ends(config: Config) -> list[int]:
+    """Return the last step of every phase."""
+    return list(itertools.accumulate(phase.steps for phase in config.phases.values()))
+
+
+def restore_or_init(model: Model, config: Config, workdir: Path, mesh: Mesh) -> TrainState:
+    """Return the state of the newest checkpoint, or the initial state if there is no checkpoint."""
+    replicated = NamedSharding(mesh, PartitionSpec())
+    reader = checkpointing.latest(config, workdir)
+    if reader is None:
+        return train_state.init_on_devices(model, config, replicated)
+    shapes = jax.eval_shape(lambda: train_state.checkpoint_items(train_state.init_state(model, config)))
+    items = {name: reader.read(name, item) for name, item in shapes.items()}
+    log.info("resuming from %s", reader.path)
+    state = train_state.restore_state(items, reader.step, config)
+    # jax.device_put puts arrays, but not keys, on the devices of all processes.
+    rng = jax.jit(lambda: state.rng, out_shardings=replicated)()
+    arrays = {name: value for name, value in vars(state).items() if name != "rng"}
+    return TrainState(**jax.device_put(arrays, replicated), rng=rng)
+
+
+def _write_description(config: Config, workdir: Path, state: TrainState) -> None:
+    """Write config.json and parameters.txt; log the parameter counts."""
+    write_atomically(workdir / "config.json", json.dumps(config_lib.to_dict(config), indent=2).encode() + b"\n")
+    tables = "\n\n".join(f"{network}\n{parameter_overview.get_parameter_overview(tree)}"
+                         for network, tree in state.params.items())  # fmt: skip
+    write_atomically(workdir / "parameters.txt", tables.encode() + b"\n")
+    counts = ", ".join(f"{network} {int(parameter_overview.count_parameters(tree)):,}"
+                       for network, tree in state.params.items())  # fmt: skip
+    log.info("%s in %s: %s parameters; %d devices (%s)%s", config.method, workdir, counts, jax.device_count(),
+             jax.devices()[0].device_kind,
+             f", {jax.process_count()} processes" if jax.process_count() > 1 else "")
+
+
+def _log_end(step: int, received: signal.Signals | None) -> None:
+    if received:
+        log.info("%s at step %d: saved; the same command resumes from there", received.name, step)
+    else:
+        log.info("all %d steps are done", step)

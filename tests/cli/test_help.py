@@ -1,0 +1,114 @@
+"""The help of every command: complete, with defaults and an example, and printed without importing JAX."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mai_jax.cli import compare, evaluate
+from mai_jax.cli.main import COMMANDS, main, parser_of
+from mai_jax.evaluation.protocols import PROTOCOLS
+from mai_jax.models import TITLES
+from mai_jax.variants import VARIANTS
+
+ROOT = Path(__file__).parents[2]
+# The flags of the scripts in the root, as scripts and jobs outside of the repository use them.
+DOORS = {
+    "train": ["config", "config.batch_size", "workdir", "coordinator", "processes", "process", "replay"],
+    "evaluate": ["workdir", "step", "data", "holes", "pred", "truth", "masks", "mask_means", "protocol", "classical",
+                 "against", "lpips", "lpips_vgg16", "lpips_heads", "fid_weights", "report", "name", "output"],
+    "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "dilate", "attention", "overwrite"],
+    "demo": ["checkpoint", "step", "host", "port"],
+    "compare": ["config", "config.batch_size", "workdir", "methods"],
+}  # fmt: skip
+VALUES = {"mask_means": "valid", "protocol": "edge_connect"}
+
+
+def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """Return the parser and those of its subcommands."""
+    return [parser, *(inner for action in parser._actions if isinstance(action.choices, dict)
+                      for inner in action.choices.values())]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_flag_is_listed_with_its_meaning_and_default(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for parser in parsers(parser_of(name)):
+        formatter = parser._get_formatter()
+        for action in parser._actions:
+            if not action.option_strings or "--help" in action.option_strings:
+                continue
+            meaning = formatter._get_help_string(action)
+            assert len(action.help) > 5 and ("default" in meaning or "(required)" in meaning), action.option_strings
+            assert f" {formatter._format_action_invocation(action)} {meaning}" in printed
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_an_example(name):
+    assert f"\n    mai {name} " in parser_of(name).format_help() + "\n"
+
+
+def test_the_value_of_a_default_is_shown():
+    words = " ".join(parser_of("inpaint").format_help().split())
+    assert "(default: alpha)" in words and "(default: 0)" in words and "(default: off)" in words
+    assert "(default: pic,pconv,edge_connect,mai)" in " ".join(parser_of("compare").format_help().split())
+
+
+def test_the_overview_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    found = capsys.readouterr().out
+    assert all(f"\n  {name} " in found for name in COMMANDS)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [([], "no command"), (["trian"], "'trian': no such command")])
+def test_an_unknown_command_is_one_line(arguments, message, capsys):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}") and "train, evaluate" in error and error.count("\n") == 1
+
+
+def test_help_does_not_import_jax():
+    code = """if True:
+        import sys
+        from mai_jax.cli.main import COMMANDS, main, parser_of
+        main(["--help"])
+        for name in COMMANDS:
+            if name != "convert":  # its flags come from the converters
+                parser_of(name).format_help()
+        assert not {"jax", "flax", "tensorflow"} & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "mai_jax", "config", "--config=places2"], cwd=ROOT, check=True,
+                          capture_output=True, text=True, timeout=60)
+    assert "--config.data.train=places2 " in done.stdout and done.stderr == ""
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_the_scripts_keep_their_flags(name):
+    parser = parser_of(name)
+    switches = [action.dest for action in parser._actions if action.nargs == 0]
+    flags = [f"--{flag}" if flag in switches else f"--{flag}={VALUES.get(flag, '1')}" for flag in DOORS[name]]
+    given = vars(parser.parse(flags))
+    assert all(given[flag] not in (None, False, []) for flag in DOORS[name] if "." not in flag)
+
+
+@pytest.mark.parametrize("door", ["train", "evaluate", "inpaint", "demo", "tables"])
+def test_the_scripts_call_their_command(door, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"{door}.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        exec(compile((ROOT / f"{door}.py").read_text(), door, "exec"), {"__name__": "__main__"})
+    assert ended.value.code == 0
+    assert f"usage: mai {'compare' if door == 'tables' else door} " in capsys.readouterr().out
+
+
+def test_names_that_are_repeated_here_to_keep_help_fast():
+    assert list(PROTOCOLS) == list(evaluate.PROTOCOLS)
+    assert [name for name in TITLES if name in VARIANTS] == list(compare.METHODS)

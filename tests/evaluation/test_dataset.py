@@ -1,0 +1,68 @@
+"""Folders of predictions, truths and masks are matched by name; files that do not match are rejected by name."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mai_jax.errors import InputError
+from mai_jax.evaluation.dataset import FolderEvalDataset
+
+SIZE = (20, 24)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("pred", "truth", "masks"):
+        (tmp_path / folder / "sub").mkdir(parents=True)
+        for name in ("a", "sub/b"):
+            pixels = rng.integers(0, 256, (*SIZE, 3), np.uint8)
+            if folder == "masks":
+                pixels = np.where(pixels[..., 0] > 128, np.uint8(255), np.uint8(0))
+            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    return tmp_path
+
+
+def pairs(folders, mask_means="hole"):
+    return list(FolderEvalDataset(*(str(folders / name) for name in ("pred", "truth", "masks")), mask_means))
+
+
+def test_pairs_have_the_pixels_of_the_files_in_the_order_of_their_names(folders):
+    for mask_means, white in (("hole", True), ("valid", False), ("known", False)):
+        found = pairs(folders, mask_means)
+        assert [pair.id for pair in found] == ["a", "sub/b"]
+        for pair in found:
+            np.testing.assert_array_equal(pair.truth, np.asarray(Image.open(folders / "truth" / f"{pair.id}.png")))
+            np.testing.assert_array_equal(pair.prediction, np.asarray(Image.open(folders / "pred" / f"{pair.id}.png")))
+            mask = np.asarray(Image.open(folders / "masks" / f"{pair.id}.png"))
+            np.testing.assert_array_equal(pair.hole, (mask == 255) == white)
+
+
+def test_the_digest_depends_on_truth_and_hole_only(folders):
+    pair = pairs(folders)[0]
+    assert pair.digest == pair._replace(prediction=pair.truth, id="x").digest
+    changed_truth, changed_hole = pair.truth.copy(), pair.hole.copy()
+    changed_truth[0, 0, 0] ^= 1
+    changed_hole[0, 0] ^= True
+    assert len({pair.digest, pair._replace(truth=changed_truth).digest, pair._replace(hole=changed_hole).digest}) == 3
+
+
+def save(folders, name, mode="RGB", size=SIZE):
+    Image.new(mode, size[::-1]).save(folders / name)
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda f: (f / "pred/a.png").unlink(), r"--pred: has no file for .*truth/a\.png"),
+    (lambda f: (f / "masks/sub/b.png").unlink(), r"--masks: has no file for .*truth/sub/b\.png"),
+    (lambda f: save(f, "pred/c.png"), r"pred/c\.png: has no file in --truth"),
+    (lambda f: save(f, "pred/a.bmp"), r"a\.(png|bmp): has the same name as .*a\.(png|bmp)"),
+    (lambda f: save(f, "pred/a.png", size=(20, 25)), r"pred/a\.png: is 25 x 20 pixels and its truth 24 x 20"),
+    (lambda f: save(f, "masks/a.png", "L", (21, 24)), r"masks/a\.png: the mask is 24 x 21"),
+    (lambda f: save(f, "pred/a.png", "RGBA"), r"pred/a\.png: has an alpha channel"),
+    (lambda f: save(f, "truth/a.png", "I;16"), r"truth/a\.png: has 16 bits per channel"),
+    (lambda f: (f / "truth/a.png").write_text("no"), r"truth/a\.png: is not an image"),
+])
+def test_files_that_do_not_match_are_rejected(folders, spoil, message):
+    spoil(folders)
+    with pytest.raises(InputError, match=message):
+        pairs(folders)

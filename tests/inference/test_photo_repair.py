@@ -1,0 +1,188 @@
+"""Photographs filled from file to file: outside the hole the same values in the same format."""
+
+import io
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mai_jax.errors import InputError
+from mai_jax.inference import Inpainter
+from mai_jax.inference.photo_jobs import Job
+from mai_jax.inference.photo_repair import fill, grow
+from tests.untrained import untrained_run
+
+MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "I;16")
+FORMATS = {"RGB": ("png", "tiff", "bmp"), "P": ("png", "gif", "bmp")}
+TRIALS, LARGE = 500, ((3000, 2000), (1, 3000), (2000, 1), (1500, 900))
+
+
+@pytest.fixture(scope="module")
+def inpainter(tmp_path_factory):
+    import jax
+
+    return Inpainter.from_checkpoint(untrained_run(tmp_path_factory.mktemp("run")), devices=jax.devices()[:1])
+
+
+def photo(rng, mode, h, w):
+    if mode == "I;16":
+        return Image.fromarray(rng.integers(0, 65535, (h, w), np.uint16))
+    if mode == "1":
+        return Image.fromarray(rng.random((h, w)) < 0.5)
+    channels = {"RGB": 3, "RGBA": 4, "LA": 2}.get(mode, 1)
+    values = rng.integers(0, 255, (h, w, channels), np.uint8)
+    image = Image.fromarray(values.squeeze(2) if channels == 1 else values, {"P": "L"}.get(mode, mode))
+    if mode == "P":
+        image = Image.fromarray(np.asarray(image)).convert("L")
+        image.putpalette(rng.integers(0, 255, 768, np.uint8).tobytes())
+    return image
+
+
+def random_hole(rng, h, w):
+    """Return an empty or a full hole, one pixel, or a few rectangles, most of which touch a border."""
+    hole = np.zeros((h, w), bool)
+    kind = rng.integers(6)
+    if kind == 0:
+        return hole
+    if kind == 1:
+        return ~hole
+    if kind == 2:
+        hole[rng.integers(h), rng.integers(w)] = True
+        return hole
+    for _ in range(rng.integers(1, 4)):
+        top, left = rng.integers(-h // 3, h), rng.integers(-w // 3, w)
+        hole[max(top, 0) : top + 1 + h // 3, max(left, 0) : left + 1 + w // 4] = True
+    return hole
+
+
+def raw(path):
+    with Image.open(path) as image:
+        return image.mode, image.size, np.asarray(image)
+
+
+def test_nothing_outside_the_hole_changes(inpainter, tmp_path):
+    rng = np.random.default_rng(2020)
+    for trial in range(TRIALS):
+        mode = MODES[trial % len(MODES)]
+        h, w = LARGE[trial] if trial < len(LARGE) else np.exp(rng.uniform(0, np.log(300), 2)).astype(int)
+        suffix = rng.choice(FORMATS.get(mode, ("png", "tiff") if mode != "1" else ("png",)))
+        hole = random_hole(rng, h, w)
+        source, mask, target = (tmp_path / f"{name}.{end}" for name, end in
+                                (("photo", suffix), ("mask", "png"), ("filled", suffix)))
+        photo(rng, mode, h, w).save(source)
+        Image.fromarray(hole).save(mask)
+        fill(inpainter, Job(source, mask, target))
+        (mode_before, size_before, before), (mode_after, size_after, after) = raw(source), raw(target)
+        case = (trial, mode, suffix, h, w)
+        assert (mode_before, size_before) == (mode_after, size_after), case
+        np.testing.assert_array_equal(before[~hole], after[~hole], err_msg=str(case))
+
+
+def save(path, pixels, **options):
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def test_transparency_is_the_hole_and_is_filled(inpainter, tmp_path):
+    rgba = np.random.default_rng(0).integers(0, 255, (40, 50, 4), np.uint8)
+    rgba[..., 3] = 255
+    rgba[10:20, 10:30, 3] = 0
+    out = tmp_path / "out.png"
+    fill(inpainter, Job(save(tmp_path / "in.png", rgba), None, out))
+    after = np.asarray(Image.open(out))
+    assert (after[..., 3] == 255).all()
+    outside = rgba[..., 3] == 255
+    np.testing.assert_array_equal(after[outside], rgba[outside])
+    assert (after[~outside][:, :3] != rgba[~outside][:, :3]).any()
+
+
+def test_a_mask_matches_the_upright_photograph(inpainter, tmp_path):
+    stored = np.random.default_rng(0).integers(0, 255, (30, 50, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored rotated by 90 degrees
+    save(tmp_path / "in.png", stored, exif=exif)
+    hole = np.zeros((50, 30), bool)
+    hole[5:9, 3:6] = True
+    fill(inpainter, Job(tmp_path / "in.png", save(tmp_path / "mask.png", hole), tmp_path / "out.png"))
+    with Image.open(tmp_path / "out.png") as after:
+        assert after.getexif().get(0x0112, 1) == 1
+        np.testing.assert_array_equal(np.asarray(after)[~hole], np.rot90(stored, -1)[~hole])
+
+
+@pytest.mark.parametrize("inverse", ["valid", "known"])
+def test_mask_means_selects_the_polarity(inpainter, tmp_path, inverse):
+    pixels, hole = np.full((40, 40, 3), 90, np.uint8), np.zeros((40, 40), bool)
+    hole[3:8, 3:8] = True
+    image, a, b = save(tmp_path / "in.png", pixels), tmp_path / "a.png", tmp_path / "b.png"
+    fill(inpainter, Job(image, save(tmp_path / "m.png", hole), a))
+    fill(inpainter, Job(image, save(tmp_path / "k.png", ~hole), b), mask_means=inverse)
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_a_mask_with_most_of_the_photograph_or_nothing_is_warned_about(inpainter, tmp_path, caplog):
+    image = save(tmp_path / "in.png", np.full((40, 40, 3), 90, np.uint8))
+    with caplog.at_level(logging.WARNING, "mai_jax"):
+        fill(inpainter, Job(image, save(tmp_path / "m.png", np.ones((40, 40), bool)), tmp_path / "out.png"))
+        fill(inpainter, Job(image, save(tmp_path / "e.png", np.zeros((40, 40), bool)), tmp_path / "out2.png"))
+    assert "100 % of the photograph is hole; if white means valid in it, give --mask_means=valid" in caplog.text
+    assert "its mask has no hole; nothing is filled" in caplog.text
+
+
+def test_grow_reaches_to_its_radius():
+    hole = np.zeros((60, 70), bool)
+    hole[[2, 40], [3, 60]] = True
+    y, x = np.mgrid[:60, :70]
+    near = (np.hypot(y - 2, x - 3) <= 7) | (np.hypot(y - 40, x - 60) <= 7)
+    np.testing.assert_array_equal(grow(hole, 7), near)
+    np.testing.assert_array_equal(grow(hole, 0), hole)
+
+
+def test_the_output_suffix_selects_the_format(inpainter, tmp_path):
+    image = save(tmp_path / "in.png", np.full((40, 40, 3), 90, np.uint8))
+    mask = save(tmp_path / "m.png", np.eye(40, dtype=bool))
+    fill(inpainter, Job(image, mask, tmp_path / "out.jpg"))
+    with Image.open(tmp_path / "out.jpg") as after:
+        assert after.format == "JPEG"
+    with pytest.raises(InputError, match="unknown format; end the name in one of"):
+        fill(inpainter, Job(image, mask, tmp_path / "out.xyz"))
+
+
+def test_the_attention_picture_is_written(inpainter, tmp_path):
+    image = save(tmp_path / "in.png", np.random.default_rng(0).integers(0, 255, (80, 90, 3), np.uint8))
+    hole = np.zeros((80, 90), bool)
+    hole[20:40, 30:50] = True
+    fill(inpainter, Job(image, save(tmp_path / "m.png", hole), tmp_path / "out.png"), attention=True)
+    with Image.open(tmp_path / "out_attention.png") as picture:
+        assert min(picture.size) > 150
+
+
+@pytest.mark.parametrize(("photo_bytes", "mask_size", "message"), [
+    (b"this is text", (40, 40), "in.png: .*not"),
+    (b"", (40, 40), "in.png: "),
+    ("half", (40, 40), "in.png: "),
+    (None, (30, 40), r"m.png: the mask is 40 x 30 and its image 40 x 40 \(width x height\)"),
+])
+def test_an_unusable_file_is_one_line_and_nothing_is_written(inpainter, tmp_path, photo_bytes, mask_size, message):
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(file, "PNG")
+    good = file.getvalue()
+    (tmp_path / "in.png").write_bytes({None: good, "half": good[: len(good) // 2]}.get(photo_bytes, photo_bytes))
+    mask = save(tmp_path / "m.png", np.ones(mask_size, bool))
+    with pytest.raises(InputError, match=message) as error:
+        fill(inpainter, Job(tmp_path / "in.png", mask, tmp_path / "new" / "out.png"))
+    assert "\n" not in str(error.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png", "m.png"]
+
+
+def test_a_photograph_without_transparency_needs_a_mask(inpainter, tmp_path):
+    image = save(tmp_path / "in.png", np.zeros((20, 20, 3), np.uint8))
+    with pytest.raises(InputError, match="has no transparency to define its hole; give --mask=FILE"):
+        fill(inpainter, Job(image, None, tmp_path / "out.png"))
+
+
+def test_an_output_that_cannot_be_written_is_named(inpainter, tmp_path):
+    image = save(tmp_path / "in.png", np.zeros((20, 20, 3), np.uint8))
+    mask = save(tmp_path / "m.png", np.eye(20, dtype=bool))
+    with pytest.raises(InputError, match="cannot be written"):
+        fill(inpainter, Job(image, mask, image / "out.png"))

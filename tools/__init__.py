@@ -1,0 +1,1 @@
+"""Developer tools that generate pages of docs/ and compile reports; not installed with the package."""

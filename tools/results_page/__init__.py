@@ -1,0 +1,1 @@
+"""Sections of docs/results.md, and reading of the results of a comparison."""

@@ -1,0 +1,130 @@
+"""Reading of the files of a finished comparison: configs, records, logs and times."""
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mai_jax import config as config_lib
+from mai_jax.compare import timing
+from mai_jax.compare.compare import TIMES, join
+from mai_jax.compare.timing import Times
+from mai_jax.config import Config
+from mai_jax.errors import InputError
+from mai_jax.evaluation.evaluator import Record
+from mai_jax.evaluation.report import result_files
+from mai_jax.files import read_file
+from mai_jax.variants import VARIANTS
+from tools.results_page.classical_rows import TITLES as CLASSICAL
+
+PRIMARY = "mai"  # the method that is compared with all others
+Log = list[dict[str, float]]  # the lines of log.jsonl
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of a comparison.
+
+    `configs` and `logs` are those of the trained methods by folder name. `records` have MAI as primary method; `rows`
+    maps folder names to the names of the methods in the records.
+    """
+
+    configs: dict[str, Config]
+    logs: dict[str, Log]
+    rows: dict[str, str]
+    records: list[Record]
+    result: dict[str, Any]
+    times: Times
+
+
+def configs(workdir: Path, photographs: Path | None = None) -> dict[str, Config]:
+    """Return the configs of the methods that were trained and evaluated in `workdir`, MAI's first.
+
+    `photographs` is the current folder of train/ and test/ if they have moved. Raises InputError if MAI was not
+    evaluated or a config cannot be read.
+    """
+    names = [name for name in VARIANTS if (workdir / name / result_files.RESULT).is_file()]
+    if PRIMARY not in names:
+        raise InputError(f"{workdir}: holds no evaluation of MAI ({workdir / PRIMARY / result_files.RESULT}); give the "
+                         "--workdir of tables.py")
+    configs = {name: _config(workdir / name / "config.json") for name in names}
+    if photographs is not None:
+        folders = {part: str(photographs / part) for part in ("train", "test")}
+        configs = {name: dataclasses.replace(config, data=dataclasses.replace(config.data, **folders))
+                   for name, config in configs.items()}
+    return configs
+
+
+def _config(path: Path) -> Config:
+    try:
+        return config_lib.from_dict(_json(path))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def read(workdir: Path, configs: Mapping[str, Config]) -> Results:
+    """Return the results that `tables.py` and `classical_rows` wrote into `workdir`.
+
+    Raises InputError if a file is missing or invalid.
+    """
+    folders = [*configs, *(name for name in CLASSICAL if (workdir / name / result_files.RESULT).is_file())]
+    times = _times(workdir / TIMES)
+    records, result = join([workdir / name for name in folders])
+    rows = {name: _json(workdir / name / result_files.RESULT)["method"] for name in folders}
+    logs = {name: read_log(workdir / name / "log.jsonl") for name in configs}
+    return Results(dict(configs), logs, rows, records, result, times)
+
+
+def _times(path: Path) -> Times:
+    try:
+        return timing.from_json(_json(path))
+    except (KeyError, TypeError, ValueError, AttributeError) as reason:
+        raise InputError(f"{path}: has no times ({reason!r}); run tables.py again") from reason
+
+
+def series(log: Log, name: str) -> list[tuple[float, float]]:
+    """Return the logged (step, value) pairs of one scalar."""
+    return [(line["step"], line[name]) for line in log if name in line]
+
+
+def seconds(log: Log) -> float:
+    """Return the time of all steps by the logged speeds, which exclude pauses between starts and the compilation."""
+    speeds = [(0.0, math.inf), *series(log, "speed/steps_per_second")]
+    return sum((step - before) / speed for (before, _), (step, speed) in itertools.pairwise(speeds))
+
+
+def read_log(path: Path) -> Log:
+    """Return the lines of a log, with non-finite values as floats. Raises InputError if it is invalid."""
+    lines = [_object(line, path) for line in _read(path).splitlines()]
+    try:
+        log = [{name: float(value) for name, value in line.items()} for line in lines]
+    except (TypeError, ValueError) as reason:
+        raise InputError(f"{path}: is no training log ({reason}); run tables.py again") from reason
+    if not all("step" in line for line in log):
+        raise InputError(f"{path}: is no training log: a line has no step; run tables.py again")
+    return log
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return _object(_read(path), path)
+
+
+def _object(text: bytes, path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as reason:
+        raise InputError(f"{path}: is no JSON ({reason}); run tables.py again") from reason
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds {values!r} instead of a JSON object; run tables.py again")
+    return values
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_file(path)
+    except OSError as reason:
+        raise InputError(f"{path}: cannot be read ({reason.strerror}); tables.py writes it") from reason
