@@ -91,10 +91,14 @@ class PixelwiseAttention(nn.Module):
         super().__init__()
         self.scale, self.window = config.attention_scale, config.attention_window
         self.squeeze_excite = SqueezeExcite(2 * channels, config.se_reduction)
-        self.added = nn.Conv2d(2 * channels, channels, 1)
+        self.published = config.merge == "published"
+        setattr(self, "merge" if self.published else "added", nn.Conv2d(2 * channels, channels, 1))
 
     def forward(self, features: Masked) -> Tensor:
-        both = torch.cat([features.x, self.attend(features) / self.window**2], 1)
+        attended = self.attend(features)
+        if self.published:
+            return self.merge(self.squeeze_excite(torch.cat([features.x, attended], 1)))
+        both = torch.cat([features.x, attended / self.window**2], 1)
         return features.x + self.added(self.squeeze_excite(both)) / 10
 
     def attend(self, features: Masked) -> Tensor:
