@@ -213,8 +213,9 @@ class PatchDiscriminator(nn.Module):
 class VGG16(nn.Module):
     """The maps after pool1, pool2 and pool3; never trained."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, normalize: bool) -> None:
         super().__init__()
+        self.normalize = normalize
         for name, values in (("mean", MEAN), ("std", STD)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float64)[:, None, None], persistent=False)
         channels = 3
@@ -225,7 +226,7 @@ class VGG16(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x, pooled = (x - self.mean.to(x.dtype)) / self.std.to(x.dtype), []
+        x, pooled = (x - self.mean.to(x.dtype)) / self.std.to(x.dtype) if self.normalize else x, []
         for block in VGG16_BLOCKS:
             for name in block:
                 x = F.relu(getattr(self, name)(x), inplace=True)
@@ -241,4 +242,4 @@ class MAI(nn.Module):
         super().__init__()
         self.generator = Generator(config.generator, config.image_size.bit_length() - 1)
         self.discriminator = PatchDiscriminator(config.discriminator)
-        self.vgg16 = VGG16(config.vgg16.width)
+        self.vgg16 = VGG16(config.vgg16.width, normalize=config.vgg16.normalize)
