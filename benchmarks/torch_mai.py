@@ -91,10 +91,14 @@ class PixelwiseAttention(nn.Module):
         super().__init__()
         self.scale, self.window = config.attention_scale, config.attention_window
         self.squeeze_excite = SqueezeExcite(2 * channels, config.se_reduction)
-        self.added = nn.Conv2d(2 * channels, channels, 1)
+        self.published = config.merge == "published"
+        setattr(self, "merge" if self.published else "added", nn.Conv2d(2 * channels, channels, 1))
 
     def forward(self, features: Masked) -> Tensor:
-        both = torch.cat([features.x, self.attend(features) / self.window**2], 1)
+        attended = self.attend(features)
+        if self.published:
+            return self.merge(self.squeeze_excite(torch.cat([features.x, attended], 1)))
+        both = torch.cat([features.x, attended / self.window**2], 1)
         return features.x + self.added(self.squeeze_excite(both)) / 10
 
     def attend(self, features: Masked) -> Tensor:
@@ -209,8 +213,9 @@ class PatchDiscriminator(nn.Module):
 class VGG16(nn.Module):
     """The maps after pool1, pool2 and pool3; never trained."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, normalize: bool) -> None:
         super().__init__()
+        self.normalize = normalize
         for name, values in (("mean", MEAN), ("std", STD)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float64)[:, None, None], persistent=False)
         channels = 3
@@ -221,7 +226,7 @@ class VGG16(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x, pooled = (x - self.mean.to(x.dtype)) / self.std.to(x.dtype), []
+        x, pooled = (x - self.mean.to(x.dtype)) / self.std.to(x.dtype) if self.normalize else x, []
         for block in VGG16_BLOCKS:
             for name in block:
                 x = F.relu(getattr(self, name)(x), inplace=True)
@@ -237,4 +242,4 @@ class MAI(nn.Module):
         super().__init__()
         self.generator = Generator(config.generator, config.image_size.bit_length() - 1)
         self.discriminator = PatchDiscriminator(config.discriminator)
-        self.vgg16 = VGG16(config.vgg16.width)
+        self.vgg16 = VGG16(config.vgg16.width, normalize=config.vgg16.normalize)

@@ -12,13 +12,14 @@ Hours     not measured yet.
 Numbers   not measured yet; the paper's are in docs/table4.md.
 """
 
-from mai_jax.config import Config, Data, Phase
+from mai_jax.config import VGG16, Config, Data, Phase
 from mai_jax.variants import variant
 
 
 def get_config(name: str = "mai") -> Config:
     config = Config(
         data=Data(train="places2", shorter_side=350),
+        vgg16=VGG16(normalize=False),
         main_phase=Phase(steps=2_000_000, learning_rate=2e-4),
         finetune_phase=Phase(steps=1_000_000, learning_rate=5e-5, freeze_encoder_norm=True),
     )

@@ -63,6 +63,8 @@ class Generator:
     attention_scale: float = option(10.0, "Softmax factor lambda of Eq. 7; contextual attention's value.")
     attention_window: int = option(3, "Window 2k + 1 of the score propagation, Eq. 8.", at_least=1, at_most=63,
                                    rule=(lambda window: window % 2 == 1, "must be odd: 2k + 1 of Eq. 8"))
+    merge: str = option("published", "Merge of Eq. 12 as published, or residual: phi_in + Conv(...) / 10.",
+                        choices=("published", "residual"))
     se_reduction: int = option(16, "Channel reduction of squeeze-excitation; SENet's value.", at_least=1)
     adam: Adam = field(default_factory=Adam)
 
@@ -123,6 +125,7 @@ class VGG16:
     """The feature extractor of Eq. 13-15. EdgeConnect's VGG-19 follows the same two settings."""
 
     weights: str = option("hub", "hub = fetched ImageNet weights; a .safetensors file; random = untrained, for tests.")
+    normalize: bool = option(True, "Normalize VGG-16's input with ImageNet's mean and standard deviation.")
     width: int = option(64, "Channels of the first block; other widths need weights=random.", at_least=1,
                         at_most=WIDEST)
 

@@ -10,6 +10,7 @@ from mai_jax.errors import InputError
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "mai": {},
+    "mai_residual": {"generator.merge": "residual"},  # not in the paper: see nn/attention.py
     "pconv": {"method": "pconv"},
     "edge_connect": {"method": "edge_connect"},
     "pic": {"method": "pic"},

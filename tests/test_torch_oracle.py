@@ -15,10 +15,6 @@ from mai_jax.models.mai import MAI
 from mai_jax.training import train_state
 from mai_jax.training.train_step import data_mesh, make_train_step
 
-CONFIG = Config(
-    image_size=32, generator=Generator(width=4, se_reduction=4), discriminator=Discriminator(width=4),
-    vgg16=VGG16(weights="random", width=4), main_phase=Phase(steps=2, learning_rate=1e-3),
-)  # fmt: skip
 FAST_COMPILE = {"xla_backend_optimization_level": 0}
 
 
@@ -30,9 +26,19 @@ def photographs(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 256, (6, 32, 32, 3), np.uint8), valid
 
 
+@pytest.fixture(scope="module", params=["published", "residual"])
+def config(request) -> Config:
+    """A small config, with each form of the merge."""
+    return Config(
+        image_size=32, generator=Generator(width=4, se_reduction=4, merge=request.param),
+        discriminator=Discriminator(width=4), vgg16=VGG16(weights="random", width=4),
+        main_phase=Phase(steps=2, learning_rate=1e-3),
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def initial() -> train_state.TrainState:
-    return train_state.init_on_devices(MAI(CONFIG), CONFIG)
+def initial(config) -> train_state.TrainState:
+    return train_state.init_on_devices(MAI(config), config)
 
 
 def perturbed(state: train_state.TrainState, dtype: str) -> train_state.TrainState:
@@ -47,10 +53,10 @@ def perturbed(state: train_state.TrainState, dtype: str) -> train_state.TrainSta
     return state.replace(params=params, batch_stats=batch_stats, opt_state=opt_state)
 
 
-def step_in_torch(state: train_state.TrainState, dtype: torch.dtype) -> torch_step.Step:
-    networks = torch_mai.MAI(CONFIG).to(dtype)
-    torch_weights.load(networks, state.params, state.batch_stats, MAI(CONFIG).vgg16_params)
-    return torch_step.Step(networks, CONFIG)
+def step_in_torch(config: Config, state: train_state.TrainState, dtype: torch.dtype) -> torch_step.Step:
+    networks = torch_mai.MAI(config).to(dtype)
+    torch_weights.load(networks, state.params, state.batch_stats, MAI(config).vgg16_params)
+    return torch_step.Step(networks, config)
 
 
 def channels_first(images: np.ndarray) -> torch.Tensor:
@@ -65,8 +71,8 @@ def assert_close(found, expected, tolerance: float) -> None:
         assert np.abs(a - b).max() <= tolerance * np.abs(a).max(), jax.tree_util.keystr(path)
 
 
-def test_losses_gradients_and_statistics_in_float32(initial):
-    model, state, (images, valid) = MAI(CONFIG), perturbed(initial, "float32"), photographs(0)
+def test_losses_gradients_and_statistics_in_float32(config, initial):
+    model, state, (images, valid) = MAI(config), perturbed(initial, "float32"), photographs(0)
     batch, key = Batch(jnp.asarray(images, jnp.float32) / 255, jnp.asarray(valid)), jax.random.key(0)
 
     def compute_gradients(params):
@@ -82,7 +88,7 @@ def test_losses_gradients_and_statistics_in_float32(initial):
         return gradients, batch_stats, logs
 
     gradients, batch_stats, logs = jax.jit(compute_gradients, compiler_options=FAST_COMPILE)(state.params)
-    step = step_in_torch(state, torch.float32)
+    step = step_in_torch(config, state, torch.float32)
     expected_logs = step.gradients(channels_first(batch.image), channels_first(valid))
     assert_close({name: logs[name] for name in expected_logs}, expected_logs, 1e-5)
     expected = {name: p.grad for name, p in step.networks.named_parameters() if p.requires_grad}
@@ -102,12 +108,12 @@ class Result(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def trained(initial):
+def trained(config, initial):
     """The results of two steps in float64."""
     with jax.enable_x64(True):
-        model, state = MAI(CONFIG), perturbed(initial, "float64")
-        torch_step = step_in_torch(state, torch.float64)
-        step = make_train_step(model, CONFIG, lambda holes, key, n: holes, data_mesh(jax.devices()[:1]))
+        model, state = MAI(config), perturbed(initial, "float64")
+        torch_step = step_in_torch(config, state, torch.float64)
+        step = make_train_step(model, config, lambda holes, key, n: holes, data_mesh(jax.devices()[:1]))
         for images, valid in map(photographs, range(2)):
             state, logs = step(state, images, valid.astype(np.float64))
             torch_logs = torch_step(channels_first(images), channels_first(valid).double())

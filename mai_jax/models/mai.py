@@ -23,7 +23,8 @@ class Generator(UNet):
             return decoded, {}
         c, name = self.config, f"attention_{STAGES[level]}"
         query = Masked(decoded.x, downsample_valid(image.valid, decoded.x.shape))
-        attention = PixelwiseAttention(c.attention_scale, c.attention_window, c.attention, c.se_reduction, name=name)
+        attention = PixelwiseAttention(
+            c.attention_scale, c.attention_window, c.attention, c.se_reduction, c.merge, name=name)
         return decoded._replace(x=attention(query)), {name: query}
 
 

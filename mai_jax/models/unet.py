@@ -86,7 +86,7 @@ class UNetModel:
         self.phase = config.phases[phase]
         self.depth = config.image_size.bit_length() - 1  # 8 levels at 256: the innermost map is one pixel
         self.generator = self.generator_class(config.generator, self.depth, config.dtype)
-        self.vgg16 = vgg.VGG16Features(config.vgg16.width, config.dtype)
+        self.vgg16 = vgg.VGG16Features(config.vgg16.width, config.dtype, config.vgg16.normalize)
 
     @cached_property
     def vgg16_params(self) -> dict[str, Any]:

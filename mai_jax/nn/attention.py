@@ -5,6 +5,9 @@ own formulation, with the background pixels as the filters of a convolution and 
 default: it is faster and never stores the scores of all pairs of positions.
 """
 
+from functools import partial
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -14,6 +17,7 @@ from mai_jax.batch import Masked
 from mai_jax.nn import blockwise_attention
 from mai_jax.nn.squeeze_excite import SqueezeExcite
 
+MERGES = ("published", "residual")
 MASKED_LOGIT = -1e30  # finite, so that the gradient of a row without any background is finite
 
 
@@ -110,21 +114,38 @@ def _convolve(x: Float[Array, "b h w c"], kernel: Float[Array, "k l m n"], kerne
 class PixelwiseAttention(nn.Module):
     """phi_out of Eq. 12: the features and phi_att, weighted by SE and merged to the channels of the features.
 
-    Deviation from the paper: a tenth of the merge is added to the features, so that the block starts close to the
-    identity and Adam, whose step size is the same for all weights, changes it slowly. The paper's merge has no
-    BatchNorm after it, which in other layers reduces the effective learning rate as the weights grow: learned at the
-    same rate as the other layers, it made the results worse.
+    `merge="published"` is exactly Eq. 12: phi_out = Conv(SE([phi_in, phi_att])), a 1x1 convolution with bias. The paper
+    gives no initialization; here the convolution starts as twice the identity on phi_in and zero on phi_att. SE starts
+    with all weights close to 1/2, so the block starts close to the identity.
+
+    `merge="residual"` is not in the paper: phi_out = phi_in + Conv(SE([phi_in, phi_att / (2k + 1)^2])) / 10. Adam's
+    step size is the same for all weights, and unlike the other layers this convolution has no BatchNorm after it, which
+    would reduce its effective learning rate as the weights grow. The factors make its steps smaller.
     """
 
     scale: float = 10.0
     window: int = 3
     implementation: str = "blockwise"
     se_reduction: int = 16
+    merge: str = "published"
 
     @nn.compact
     def __call__(self, features: Masked) -> Float[Array, "b h w c"]:
+        if self.merge not in MERGES:
+            raise ValueError(f"merge={self.merge!r}: must be one of {MERGES}")
         phi_in = features.x
         phi_att = attend(features, scale=self.scale, window=self.window, implementation=self.implementation)
+        squeeze_excite = SqueezeExcite(self.se_reduction, name="squeeze_excite")
+        conv = partial(nn.Conv, phi_in.shape[-1], (1, 1), dtype=phi_in.dtype)
+        if self.merge == "published":
+            weighted = squeeze_excite(jnp.concatenate([phi_in, phi_att], axis=-1))
+            return conv(kernel_init=_twice_the_identity, name="merge")(weighted)
         phi_att = phi_att / self.window**2  # Eq. 8 sums that many scores; this gives phi_att the scale of phi_in
-        both = SqueezeExcite(self.se_reduction, name="squeeze_excite")(jnp.concatenate([phi_in, phi_att], axis=-1))
-        return phi_in + nn.Conv(phi_in.shape[-1], (1, 1), dtype=phi_in.dtype, name="added")(both) / 10
+        weighted = squeeze_excite(jnp.concatenate([phi_in, phi_att], axis=-1))
+        return phi_in + conv(name="added")(weighted) / 10
+
+
+def _twice_the_identity(rng: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Float[Array, "1 1 c2 c"]:
+    """Return a kernel that passes the first half of the channels, times two, and drops the second half."""
+    del rng
+    return jnp.zeros(shape, dtype).at[0, 0, : shape[-1]].set(2 * jnp.eye(shape[-1], dtype=dtype))

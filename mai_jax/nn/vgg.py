@@ -70,15 +70,21 @@ VGG19 = Network("VGG-19", (
 
 
 class VGG16Features(nn.Module):
-    """Images in [0, 1] to the maps after pool1, pool2 and pool3; ImageNet normalization is part of the module."""
+    """Images in [0, 1] to the maps after pool1, pool2 and pool3.
+
+    With `normalize`, ImageNet's mean and standard deviation are applied first. The published weights of Eq. 22 go with
+    images as they are: see docs/paper_map.md.
+    """
 
     width: int = 64
     dtype: str = "float32"  # of the activations
+    normalize: bool = True
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"]) -> tuple[Map, ...]:
-        normalized = (images - jnp.array(MEAN, images.dtype)) / jnp.array(STD, images.dtype)
-        x, pooled = to_compute_dtype(normalized, self.dtype), []
+        if self.normalize:
+            images = (images - jnp.array(MEAN, images.dtype)) / jnp.array(STD, images.dtype)
+        x, pooled = to_compute_dtype(images, self.dtype), []
         for block in VGG16_POOLED.blocks:
             x = max_pool(_block(x, block, self.width))
             pooled.append(x)

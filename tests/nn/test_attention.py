@@ -211,29 +211,40 @@ def test_blockwise_under_every_transformation(x64, set_block_rows):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10, err_msg=name)
 
 
+@pytest.mark.parametrize("merge", ["published", "residual"])
 @each
-def test_module_equals_the_equations(x64, implementation):
-    """Eq. 12 with a tenth of the merge added to the features; SE and a 1x1 convolution of features and phi_att."""
+def test_module_equals_the_equations(x64, implementation, merge):
+    """Eq. 12, and the form that adds a tenth of the merge to the features."""
     x, valid = draw((3, 4), channels=4)
     rng = np.random.default_rng(1)
-    squeeze, excite, merge, bias = (rng.normal(size=shape) for shape in ((8, 2), (2, 8), (1, 1, 8, 4), (4,)))
+    squeeze, excite, kernel, bias = (rng.normal(size=shape) for shape in ((8, 2), (2, 8), (1, 1, 8, 4), (4,)))
     params = {"squeeze_excite": {"squeeze": {"kernel": squeeze}, "excite": {"kernel": excite}},
-              "added": {"kernel": merge, "bias": bias}}
-    module = PixelwiseAttention(scale=5.0, window=3, implementation=implementation, se_reduction=4)
+              {"published": "merge", "residual": "added"}[merge]: {"kernel": kernel, "bias": bias}}
+    module = PixelwiseAttention(scale=5.0, window=3, implementation=implementation, se_reduction=4, merge=merge)
 
     @jax.jit
     def apply(params, x):
         return module.apply({"params": params}, Masked(x, jnp.asarray(valid)))
 
-    u = np.concatenate([x, by_loops(x, valid, 5.0, 3)[1] / 9], -1)
+    phi_att = by_loops(x, valid, 5.0, 3)[1]
+    u = np.concatenate([x, phi_att if merge == "published" else phi_att / 9], -1)
     weights = 1 / (1 + np.exp(-np.maximum(u.mean((1, 2)) @ squeeze, 0) @ excite))
-    expected = x + (u * weights[:, None, None] @ merge[0, 0] + bias) / 10
+    expected = u * weights[:, None, None] @ kernel[0, 0] + bias
+    if merge == "residual":
+        expected = x + expected / 10
     np.testing.assert_allclose(apply(params, x), expected, rtol=1e-10, atol=1e-10)
     check_grads(apply, (params, x), 1, ["rev"])
 
 
-def test_module_starts_close_to_the_identity(x64):
+@pytest.mark.parametrize("merge", ["published", "residual"])
+def test_module_starts_close_to_the_identity(x64, merge):
     x, valid = draw((6, 5), channels=16)
-    module = PixelwiseAttention()
+    module = PixelwiseAttention(merge=merge)
     out, _ = module.init_with_output(jax.random.key(0), Masked(jnp.asarray(x), jnp.asarray(valid)))
     assert 0 < np.abs(out - x).max() < 0.2 * np.abs(x).max()
+
+
+def test_an_unknown_merge_is_refused():
+    x, valid = draw((2, 2), channels=4)
+    with pytest.raises(ValueError, match="merge='sum'"):
+        PixelwiseAttention(merge="sum").init(jax.random.key(0), Masked(jnp.asarray(x), jnp.asarray(valid)))

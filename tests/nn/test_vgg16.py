@@ -30,8 +30,8 @@ def tensors():
     return tensors
 
 
-@pytest.mark.parametrize("size", [(16, 24), (19, 13)])
-def test_equals_pytorch(x64, tensors, tmp_path, size):
+@pytest.mark.parametrize(("size", "normalize"), [((16, 24), True), ((19, 13), True), ((16, 24), False)])
+def test_equals_pytorch(x64, tensors, tmp_path, size, normalize):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle: install the extra `dev`")
     save_file(tensors, tmp_path / "vgg.safetensors")
     params = vgg.load(vgg.VGG16_POOLED, tmp_path / "vgg.safetensors")
@@ -40,7 +40,7 @@ def test_equals_pytorch(x64, tensors, tmp_path, size):
 
     x, expected = torch.tensor(images).permute(0, 3, 1, 2), []
     mean, std = (torch.tensor(v).double()[:, None, None] for v in (MEAN, STD))
-    x = (x - mean) / std
+    x = (x - mean) / std if normalize else x
     for position, channels in PLAN.items():
         if channels:
             parts = (torch.tensor(tensors[f"features.{position}.{kind}"]).double() for kind in ("weight", "bias"))
@@ -49,7 +49,7 @@ def test_equals_pytorch(x64, tensors, tmp_path, size):
             x = torch.nn.functional.max_pool2d(x, 2)
             expected.append(x.permute(0, 2, 3, 1).numpy())
 
-    features = vgg.VGG16Features().apply({"params": params}, jnp.asarray(images))
+    features = vgg.VGG16Features(normalize=normalize).apply({"params": params}, jnp.asarray(images))
     assert len(features) == 3
     for a, b in zip(features, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
