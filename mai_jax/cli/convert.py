@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             command.add_argument(f"--{flag}", type=Path, required=source.required, metavar="FILE", dest=flag,
                                  help=f"{source.file} of its authors{default}")
         if name == "edge_connect":
-            command.add_argument("--edges", default="everywhere", choices=("everywhere", "hole"), help="where a "
-                                 "prediction takes the edge generator's edges; its authors' test: everywhere")
+            command.add_argument("--edges", choices=("everywhere", "hole"), help="where a prediction takes the edge "
+                                 "generator's edges; default: everywhere, as its authors' test")
         command.add_argument("--image-size", type=int, default=256, metavar="PIXELS",
                              help="height and width at which the network was trained")
 
