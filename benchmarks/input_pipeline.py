@@ -2,7 +2,7 @@
 
 python -m benchmarks.input_pipeline --photos=DIR
 
-Both prepare the same photographs as for configs/places2.py (shorter side 350, random crop of 256), alternately in one
+Both prepare the same photographs as the paper for Places2 (shorter side 350, random crop of 256), alternately in one
 process, with the same number of threads. Quote the ratio of the medians.
 """
 

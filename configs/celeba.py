@@ -3,12 +3,33 @@
     python train.py --config=configs/celeba.py
     python evaluate.py --workdir=runs/celeba
 
-Data      tfds `celeb_a`, downloaded and prepared at first use (1.4 GiB): 182,637 training images, its training and
-          validation splits, and 19,962 test images. For a folder of images instead: --config.data.train=DIR.
+Data      tfds `celeb_a`, downloaded and prepared at first use: 1.4 GiB, 2.8 GiB of disk, and two packages for the
+          preparation (pip install tensorflow-cpu beautifulsoup4). 182,637 training images, its training and validation
+          splits, and 19,962 test images. For a folder of images instead: --config.data.train=DIR.
+Features  the perceptual and style losses need VGG-16's ImageNet weights, fetched at the first start (README.md).
 Hardware  one accelerator with 12 GB for batch 6. On n devices set --config.batch_size to a multiple of n and scale the
           steps of both phases by 6 / batch size.
 Hours     not measured yet.
 Numbers   not measured yet; the paper's are in docs/table4.md.
+
+Eq. 12 is used as published: generator.merge="published".
+
+Differences from the paper, and what it does not give:
+
+- Images: the same numbers. The paper does not say which version of CelebA. This is the aligned one of 178 x 218 px,
+  which the published shorter side of 256 enlarges by 1.44, in training and test.
+- Test images: their crop is not given. Here it is that of training: a shorter side of 256 and the centre.
+- Holes: drawn strokes in training and test, in training of a ratio uniform in [.01, .6]. The paper takes mask files,
+  those of PConv [20], rotated by 0, 90, 180 or 270 degrees. So does --config.holes.train_masks=DIR with
+  --config.holes.test_masks=DIR; training then also mirrors them and leaves out those of another ratio.
+- Steps: not given. 350,000 + 150,000 are those of RFR-Inpainting, which trains with the same losses.
+- Optimizer: not given. Adam for both networks, with the two rates of PConv [20], 2e-4 and then 5e-5 with the encoder's
+  BatchNorm frozen.
+- Other methods: the paper trains them "with the same settings". Here they have the same data, holes, batch and steps;
+  EdgeConnect and PIC keep the losses and the settings of Adam of their authors.
+- Also not given: the slope of LeakyReLU, the factor of Eq. 7, the reduction of Eq. 10, the initialization, the weights
+  and the input of VGG-16 (here images in [0, 1], vgg16.normalize=False), and the protocol of Table 4.
+  docs/paper_map.md has the choices, and the reading of equations that can be read in two ways.
 """
 
 from mai_jax.config import VGG16, Config, Data, Phase

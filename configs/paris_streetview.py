@@ -4,10 +4,29 @@
     python evaluate.py --workdir=runs/paris_streetview
 
 Data      14,900 training and 100 test images, which the authors of "Context encoders" send on request.
+Features  the perceptual and style losses need VGG-16's ImageNet weights, fetched at the first start (README.md).
 Hardware  one accelerator with 12 GB for batch 6. On n devices set --config.batch_size to a multiple of n and scale the
           steps of both phases by 6 / batch size.
 Hours     not measured yet.
 Numbers   not measured yet; the paper's are in docs/table4.md.
+
+Eq. 12 is used as published: generator.merge="published".
+
+Differences from the paper, and what it does not give:
+
+- Test images: their crop is not given. Here the shorter side is 256 and the crop central, so that the test shows more
+  of a street, in smaller, than training with its published crops from a shorter side of 350.
+- Holes: drawn strokes in training and test, in training of a ratio uniform in [.01, .6]. The paper takes mask files,
+  those of PConv [20], rotated by 0, 90, 180 or 270 degrees. So does --config.holes.train_masks=DIR with
+  --config.holes.test_masks=DIR; training then also mirrors them and leaves out those of another ratio.
+- Steps: not given. 400,000 + 200,000 are those of RFR-Inpainting, which trains with the same losses.
+- Optimizer: not given. Adam for both networks, with the two rates of PConv [20], 2e-4 and then 5e-5 with the encoder's
+  BatchNorm frozen.
+- Other methods: the paper trains them "with the same settings". Here they have the same data, holes, batch and steps;
+  EdgeConnect and PIC keep the losses and the settings of Adam of their authors.
+- Also not given: the slope of LeakyReLU, the factor of Eq. 7, the reduction of Eq. 10, the initialization, the weights
+  and the input of VGG-16 (here images in [0, 1], vgg16.normalize=False), and the protocol of Table 4.
+  docs/paper_map.md has the choices, and the reading of equations that can be read in two ways.
 """
 
 from mai_jax.config import VGG16, Config, Data, Phase

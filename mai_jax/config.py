@@ -109,6 +109,8 @@ class EdgeConnect:
     """The baseline EdgeConnect [21] with its authors' settings. Its widths are `generator`'s and `discriminator`'s."""
 
     sigma: float = option(2.0, "Standard deviation of the Canny filter's blur, in pixels.", above=0)
+    edges: str = option("hole", "Where a prediction takes the edge generator's edges: in the hole only, or everywhere.",
+                        choices=("hole", "everywhere"))
     edge_adversarial: float = option(1.0, "Edge generator: weight of the adversarial term.")
     feature_matching: float = option(10.0, "Edge generator: weight of the feature matching term.")
     l1: float = option(1.0, "Image generator: weight of the l1 term.")

@@ -1,5 +1,6 @@
 """Configs: conversion to JSON and back, checks of every field, and the files of configs/."""
 
+import ast
 import dataclasses
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from mai_jax import config as config_lib
 from mai_jax.cli.config_argument import load_file
 from mai_jax.config import Config
+from mai_jax.data import sources
 from mai_jax.errors import InputError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
@@ -27,6 +29,24 @@ def test_the_published_settings():
     assert dataclasses.asdict(config.losses) == lambdas
     assert config.main_phase.learning_rate == 2e-4
     assert (config.finetune_phase.learning_rate, config.finetune_phase.freeze_encoder_norm) == (5e-5, True)
+
+
+@pytest.mark.parametrize("name", ["places2", "celeba", "paris_streetview"])
+def test_a_published_config_lists_its_differences_from_the_paper(name):
+    path, config = CONFIGS[0].parent / f"{name}.py", load_file(CONFIGS[0].parent / f"{name}.py")
+    head = ast.get_docstring(ast.parse(path.read_text()))
+    _, _, listed = head.partition("\nDifferences from the paper")
+    entries = dict(entry.split(": ", 1) for entry in listed.split("\n- ")[1:])
+    assert {"Test images", "Holes", "Steps", "Optimizer", "Other methods", "Also not given"} <= entries.keys()
+    assert all(f"--config.holes.{part}_masks=DIR" in entries["Holes"] for part in ("train", "test"))
+    phases = (config.main_phase, config.finetune_phase)
+    assert " + ".join(f"{phase.steps:,}" for phase in phases) in entries["Steps"]
+    assert all(f"{phase.learning_rate:.0e}".replace("e-0", "e-") in entries["Optimizer"] for phase in phases)
+    if config.data.train in sources.NAMED:
+        assert "tensorflow-cpu" in head and "Images" in entries
+    if config.data.shorter_side != 350 and config.data.crop == "random":
+        assert f"shorter_side={config.data.shorter_side}" in entries["Resolution"]
+        assert "--config.data.shorter_side=350" in entries["Resolution"]
 
 
 def test_an_unknown_field_is_an_error():
@@ -56,7 +76,7 @@ def test_differences_name_all_fields_outside_run():
     ("holes.mask_means", "white"), ("holes.min_ratio", 0.0), ("holes.max_ratio", 1.0), ("main_phase.schedule", "step"),
     ("evaluation.edges", (0.2, 0.1)), ("vgg16.width", 16), ("generator.attention_window", 2),
     ("generator.attention", "sparse"), ("run.keep_checkpoints", 0), ("dtype", "float16"),
-    ("generator.norm", "layer"), ("generator.attention_stages", (3,)),
+    ("edge_connect.edges", "nowhere"), ("generator.norm", "layer"), ("generator.attention_stages", (3,)),
 ])
 def test_unusable_values_are_named(name, value):
     config = Config()

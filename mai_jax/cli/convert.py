@@ -7,6 +7,8 @@
 A FILE is a state dict, .safetensors or written by torch.save; nothing in it is executed. DIR is then used like the
 folder of a training, as in `mai inpaint --checkpoint=DIR`, `mai evaluate --workdir=DIR` and
 `Inpainter.from_checkpoint(DIR)`. A discriminator that is not given gets initial values: prediction does not use it.
+EdgeConnect then predicts as in its authors' test, with the edge generator's edges everywhere; with --edges=hole it
+keeps the edges of given pixels.
 """
 
 import argparse
@@ -37,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             default = "" if source.required else "; default: initial values"
             command.add_argument(f"--{flag}", type=Path, required=source.required, metavar="FILE", dest=flag,
                                  help=f"{source.file} of its authors{default}")
+        if name == "edge_connect":
+            command.add_argument("--edges", choices=("everywhere", "hole"), help="where a prediction takes the edge "
+                                 "generator's edges; default: everywhere, as its authors' test")
         command.add_argument("--image-size", type=int, default=256, metavar="PIXELS",
                              help="height and width at which the network was trained")
 
@@ -44,17 +49,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     values = dict(vars(given))
     implementation, output, image_size = (values.pop(name) for name in ("implementation", "output", "image_size"))
-    convert(implementation, {flag: path for flag, path in values.items() if path}, output, image_size)
+    edges = values.pop("edges", None)
+    convert(implementation, {flag: path for flag, path in values.items() if path}, output, image_size, edges)
 
 
-def convert(implementation: str, files: Mapping[str, Path], output: Path, image_size: int) -> None:
-    """Write the checkpoint folder `output` from the files by flag name. Raises RunError."""
+def convert(
+    implementation: str, files: Mapping[str, Path], output: Path, image_size: int, edges: str | None = None
+) -> None:
+    """Write the checkpoint folder `output` from the files by flag name.
+
+    `edges` is `config.edge_connect.edges`; None = the converter's. Raises RunError.
+    """
     converter = IMPLEMENTATIONS[implementation]
     checkpoint_folder.check(output)
     networks = {source.network: Tensors(f"--{flag}={files[flag]}", torch_files.read(files[flag]))
                 for flag, source in converter.SOURCES.items() if flag in files}  # fmt: skip
     config = converter.config(networks)
     config.image_size = image_size
+    config.edge_connect.edges = edges or config.edge_connect.edges
     config.data.shorter_side = max(config.data.shorter_side, image_size)
     config_lib.check(config)
     variables = converter.from_torch(networks, config)

@@ -33,8 +33,9 @@ TRANSPOSED = {"decode_1", "decode_2"}
 
 
 def config(networks: Mapping[str, Tensors]) -> Config:
-    """Return a config with the width of these networks."""
+    """Return a config with the width of these networks, and with the edges of the original's test."""
     result = Config(method="edge_connect", generator=Generator(width=networks["generator"].width("encoder.1.bias")))
+    result.edge_connect.edges = "everywhere"
     for network in {"edge_discriminator", "discriminator"} & set(networks):
         width = networks[network].width("conv1.0.weight_orig", "features.0.weight_orig")
         result.discriminator = Discriminator(width=width)
@@ -44,10 +45,9 @@ def config(networks: Mapping[str, Tensors]) -> Config:
 def from_torch(networks: Mapping[str, Tensors], config: Config) -> Variables:
     """Return the variables of the given networks of `EdgeConnect(config)`.
 
-    Predictions differ from the original in two points. With spectral normalization the norm of a kernel is computed
-    from the stored vector u by one step of power iteration, where the original uses the stored u and v: the same once
-    power iteration has converged. And the edges of valid pixels are kept, where the original uses the edge generator's
-    prediction everywhere.
+    With the edges of `config`, predictions differ from the original in one point. With spectral normalization the norm
+    of a kernel is computed from the stored vector u by one step of power iteration, where the original uses the stored
+    u and v: the same once power iteration has converged.
 
     Raises InputError for a tensor that is missing, unknown, or of another shape.
     """

@@ -1,9 +1,18 @@
-"""A source of encoded images from TensorFlow Datasets, read without TensorFlow."""
+"""A source of encoded images from TensorFlow Datasets, read without TensorFlow.
 
+Its preparation, once, needs TensorFlow if tfds opens an archive for it or its own code calls TensorFlow.
+"""
+
+import ast
 import hashlib
+import importlib.util
+import inspect
 import io
+import json
 import os
+import re
 import shutil
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import SupportsIndex
@@ -18,6 +27,7 @@ from mai_jax.errors import InputError
 
 GIB = 2**30
 CHUNK = 1024  # examples per read of a label scan
+PACKAGES = {"tensorflow": "tensorflow-cpu", "bs4": "beautifulsoup4"}  # module: package on PyPI, where names differ
 
 
 class TfdsImages:
@@ -63,22 +73,61 @@ def prepare(builder: tfds.core.DatasetBuilder) -> None:
     """Download and prepare a data set unless that is done; print the size first. Raises InputError on any failure."""
     if builder.is_prepared():
         return
+    if needs_tensorflow(type(builder)) and importlib.util.find_spec("tensorflow") is None:
+        raise InputError(_missing(builder, "tensorflow"))
     try:
-        size = sum(info.size for info in (builder.url_infos or {}).values())
-        print(f"{builder.name}: downloading {size / GIB:.1f} GiB and preparing it in {builder.data_dir}", flush=True)
-        _require_space(builder, 2 * size)  # the download, and about as much for the prepared files
+        infos = builder.url_infos or {}
+        size = sum(info.size for info in infos.values())
+        left = size - sum(infos[url].size for url in _downloaded(builder) & set(infos))
+        print(f"{builder.name}: downloading {left / GIB:.1f} GiB and preparing it in {builder.data_dir}", flush=True)
+        _require_space(builder, left + size)  # the download, and about as much as all of it for the prepared files
+        builder.info.download_size = left  # tfds compares it with the free space, too
         # Only the original files, whose SHA-256 tfds checks: it would not check a prepared copy.
         checked = tfds.download.DownloadConfig(force_checksums_validation=True, try_download_gcs=False)
         builder.download_and_prepare(download_config=checked, file_format="array_record")
     except InputError:
         raise
-    except ModuleNotFoundError as error:
-        package = "tensorflow-cpu" if error.name == "tensorflow" else error.name
-        raise InputError(f"{builder.name}: preparing it needs {error.name}, once; pip install {package}") from error
     except Exception as error:  # network, checksum, archive, disk: tfds raises exceptions of many kinds
+        if isinstance(error, ModuleNotFoundError) and (module := _module_of(error)):
+            raise InputError(_missing(builder, module)) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{builder.name}: could not be downloaded and prepared in {builder.data_dir} ({reason}); "
                          "fix that and start again, or set TFDS_DATA_DIR to the folder of the data set") from error
+
+
+def needs_tensorflow(builder: type[tfds.core.DatasetBuilder]) -> bool:
+    """Return whether the class's code calls what certainly needs TensorFlow in a preparation.
+
+    That is `tf.io`, and `iter_archive` of tfds's download manager, which opens archives with `tf.io`; both sets of
+    `sources.TFDS_SETS` call it. A class that calls neither may still need TensorFlow, in a function elsewhere. It is
+    not refused here: `prepare` reports the missing module when the preparation comes to it.
+    """
+    try:
+        code = ast.parse(textwrap.dedent(inspect.getsource(builder)))
+    except (OSError, TypeError, SyntaxError):  # the source is not at hand
+        return False
+    return any(isinstance(node, ast.Attribute)
+               and (node.attr == "iter_archive" or ast.unparse(node) == "tf.io") for node in ast.walk(code))
+
+
+def _module_of(error: ModuleNotFoundError) -> str | None:
+    """Return the module that was not found, also from an error that tfds has raised anew, which lacks the attribute."""
+    named = re.match(r"No module named '([\w.]+)'", str(error))
+    return error.name or (named[1] if named else None)
+
+
+def _missing(builder, module):
+    return f"{builder.name}: preparing it needs {module}, once; pip install {PACKAGES.get(module, module)}"
+
+
+def _downloaded(builder) -> set[str]:
+    """Return the URLs whose files an earlier try has downloaded: tfds writes a file .INFO beside each complete one."""
+    folder = builder.data_dir_root / "downloads"
+    urls: set[str] = set()
+    for note in [*folder.glob("*.INFO"), *folder.glob(f"{builder.name}/*.INFO")]:
+        if note.with_suffix("").exists():
+            urls.update(json.loads(note.read_text()).get("urls") or ())
+    return urls
 
 
 def _with_labels(builder, examples, split, labels) -> Int64[np.ndarray, "n"]:

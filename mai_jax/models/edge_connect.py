@@ -2,7 +2,8 @@
 
 In the main phase the pairs train independently: the edge generator learns to complete edges, and the generator is
 given the true edges of the whole photograph. In the finetuning phase the edge generator is frozen and the generator
-is given its completed edges, as in prediction.
+is given its edges in the hole and the true ones elsewhere. So is a prediction, unless `edge_connect.edges` is
+"everywhere": then it takes the edge generator's edges for the whole image, as the test of the original does.
 """
 
 from functools import cached_property
@@ -90,7 +91,7 @@ def _reflect(x: Map, by: int) -> Map:
 
 
 class EdgeConnect:
-    """The method. Edges of valid pixels are kept, also in prediction: the generator was finetuned with them."""
+    """The method. By default a prediction keeps the edges of valid pixels: the generator was finetuned with them."""
 
     def __init__(self, config: Config, phase: str = "main") -> None:
         self.config = config
@@ -211,15 +212,20 @@ class EdgeConnect:
         logits, updated = rematerialize(forward, enabled=self.config.remat)(params["edge_generator"])
         return nn.sigmoid(logits), updated["batch_stats"]
 
+    def _predict_edges(
+        self, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch, edges: Edges
+    ) -> Edges:
+        """Return the edge generator's edges of the whole image, in (0, 1), from the edges of valid pixels."""
+        x = _edge_generator_input(to_grey(batch.image), edges, batch.valid)
+        variables = network_variables("edge_generator", params, batch_stats)
+        logits: Array = self.edge_generator.apply(variables, x, update_stats=False)  # type: ignore[assignment]
+        return nn.sigmoid(logits)
+
     def _complete_edges(
         self, params: dict[str, PyTree], batch_stats: dict[str, PyTree], batch: Batch, edges: Edges
     ) -> Edges:
         """Return `edges` where pixels are valid and the edge generator's prediction, in (0, 1), in the hole."""
-        x = _edge_generator_input(to_grey(batch.image), edges, batch.valid)
-        variables = network_variables("edge_generator", params, batch_stats)
-        logits: Array = self.edge_generator.apply(variables, x, update_stats=False)  # type: ignore[assignment]
-        predicted = nn.sigmoid(logits)
-        return jnp.where(batch.valid > 0, edges, predicted)
+        return jnp.where(batch.valid > 0, edges, self._predict_edges(params, batch_stats, batch, edges))
 
     def _predict_image(self, params: PyTree, batch: Batch, edges: Edges) -> Float[Array, "b h w 3"]:
         x = _generator_input(batch, edges)
@@ -227,12 +233,13 @@ class EdgeConnect:
         return (jnp.tanh(linear) + 1) / 2
 
     def predict(self, variables: Variables, batch: Batch, rng: Array) -> Completion:
-        """Find the edges of the valid pixels, complete them in the hole (`aux["edges"]`), and predict the image."""
+        """Find the edges of the valid pixels, predict edges from them (`aux["edges"]`), and then the image."""
         del rng  # deterministic
         _, h, w, _ = batch.image.shape
         padded = pad_with_hole(batch, DOWNSAMPLING)
         found = canny(to_grey(padded.image), self.config.edge_connect.sigma, padded.valid)
-        edges = self._complete_edges(variables["params"], variables["batch_stats"], padded, found)
+        everywhere = self.config.edge_connect.edges == "everywhere"
+        edges = (self._predict_edges if everywhere else self._complete_edges)(**variables, batch=padded, edges=found)
         raw = self._predict_image(variables["params"]["generator"], padded, edges)[:, :h, :w]
         return Completion(raw, complete(raw, batch), {"edges": edges[:, :h, :w]})
 

@@ -1,9 +1,13 @@
 """Pluralistic image completion [31]: many completions of one hole, each from a sample of latent features.
 
 An encoder predicts the distribution of the latent features z: given the hole's content (posterior, training only) and
-given the valid pixels (prior). A decoder predicts the image from a sample of either. Deviations from the original: the
-spectral norm's power iteration is stored only in the update of the network itself, not in every forward pass, so that
-prediction is repeatable; the discriminator's last layer pads with zeros below 96 px, where nothing would be left.
+given the valid pixels (prior). A decoder predicts the image from a sample of either. Deviations from the original:
+
+- The generator is judged by the discriminators from before the step. In the original they are updated first, and the
+  updated ones judge it. Here one step computes all gradients at the old parameters, for every method.
+- The spectral norm's power iteration is stored only in the update of the network itself, not in every forward pass, so
+  that prediction is repeatable.
+- The discriminator's last layer pads with zeros below 96 px, where nothing would be left.
 """
 
 from collections.abc import Callable

@@ -15,6 +15,7 @@ from mai_jax.batch import Masked
 from mai_jax.nn.precision import to_float32
 
 SLOPE = 0.1  # of LeakyReLU
+QUERY = "query"  # name of the convolution of ShortLongAttention, the only one without spectral normalization
 DOUBLING = ((1, 2), (1, 2))  # padding with which a transposed 3x3 convolution of stride 2 exactly doubles its input
 
 
@@ -102,7 +103,7 @@ class ShortLongAttention(nn.Module):
         self, x: Float[Array, "b h w c"], context: Masked | None = None, *, update_stats: bool
     ) -> Float[Array, "b h w c"]:
         channels = x.shape[-1]
-        query = nn.Conv(channels // 4, (1, 1), dtype=x.dtype, name="query")(x)
+        query = nn.Conv(channels // 4, (1, 1), dtype=x.dtype, name=QUERY)(x)
         query = query.reshape(len(query), -1, query.shape[-1])
         scores = nn.softmax(to_float32(jnp.einsum("bqc,bkc->bqk", query, query))).astype(x.dtype)
         gamma = self.param("gamma", nn.initializers.zeros_init(), ()).astype(x.dtype)
@@ -136,19 +137,24 @@ def init_values(key: Array, shapes: dict[str, Any]) -> dict[str, Any]:
 
     Kernels and biases of convolutions are uniform in +-1/sqrt(fan in), PyTorch's default, whose fan in of a transposed
     convolution counts its output channels; the vectors of power iteration are normal; scales are 1, everything else
-    is 0. One random array is split for all: on CPU, compiling one draw for each of about 300 arrays takes 30 s.
+    is 0. The query convolutions are orthogonal with gain 0.02, and without bias: PIC's authors initialize all layers
+    so, but their function does not find the weights of a spectrally normalized one, which keep PyTorch's default.
+    One random array is split for all: on CPU, compiling one draw for each of about 300 arrays takes 30 s.
     """
     flat = traverse_util.flatten_dict(shapes)
     bounds = {}
     for path in flat:
         kernel = flat.get((*path[:-1], "kernel"))
-        if kernel is not None:
+        if kernel is not None and path[-2] != QUERY:
             bounds[path] = math.prod(kernel.shape[:-1]) ** -0.5
-    uniform_key, normal_key = jax.random.split(key)
+    uniform_key, normal_key, query_key = jax.random.split(key, 3)
     uniform = _draw(jax.random.uniform, uniform_key, {path: flat[path] for path in bounds})
     values = {path: bounds[path] * (2 * value - 1) for path, value in uniform.items()}
     vectors = {path: leaf for path, leaf in flat.items() if path[-1].endswith("/u")}
     values |= _draw(jax.random.normal, normal_key, vectors)
+    orthogonal = nn.initializers.orthogonal(0.02)
+    values |= {path: orthogonal(query_key, leaf.shape, leaf.dtype) for path, leaf in flat.items()
+               if path[-2:] == (QUERY, "kernel")}  # one in each network
     for path, leaf in flat.items():
         if path not in values:
             values[path] = jnp.full(leaf.shape, path[-1].endswith(("scale", "/sigma")), leaf.dtype)

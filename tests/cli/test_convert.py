@@ -68,6 +68,7 @@ def test_a_converted_folder_predicts(files, tmp_path, capsys, original, size, fr
     assert json.loads((folder / "config.json").read_text()) == config_lib.to_dict(written.config)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(written.variables))
     if original == "edge_connect":
+        assert written.config.edge_connect.edges == "everywhere"  # as in its authors' test
         given = torch.load(files[original]["edge-discriminator"])["discriminator"]["conv2.0.weight_orig"].numpy()
         params = written.variables["params"]
         kernels = [params[network]["conv2"]["kernel"] for network in ("edge_discriminator", "discriminator")]
@@ -81,6 +82,13 @@ def test_a_converted_folder_predicts(files, tmp_path, capsys, original, size, fr
     filled = Inpainter.from_checkpoint(folder, devices=jax.devices()[:1])(image, hole)
     np.testing.assert_array_equal(filled[~hole], image[~hole])
     assert (filled[hole] != image[hole]).mean() > 0.9
+
+
+def test_converted_edge_connect_can_keep_the_edges_of_given_pixels(files, tmp_path, capsys):
+    assert run("edge_connect", files["edge_connect"], tmp_path / "hole", "--image-size=32", "--edges=hole") == 0
+    assert model_loading.load_model(tmp_path / "hole").config.edge_connect.edges == "hole"
+    capsys.readouterr()
+    assert "--edges" in refused(capsys, run("edge_connect", files["edge_connect"], tmp_path / "no", "--edges=no"))
 
 
 def refused(capsys, status) -> str:

@@ -1,47 +1,41 @@
-"""A small tfds data set, really prepared, without TensorFlow."""
+"""Small tfds data sets, really prepared, without TensorFlow; and a run that trains and evaluates on one."""
 
+import hashlib
+import http.server
+import importlib.util
 import json
 import shutil
+import subprocess
 import sys
+import threading
 from collections import namedtuple
 
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core.download import checksums
 
 from mai_jax.config import Data
 from mai_jax.data import tfds_source
-from mai_jax.data.sources import SCENES, open_source
+from mai_jax.data.sources import SCENES, TFDS_SETS, open_source
 from mai_jax.data.tfds_source import TfdsImages
 from mai_jax.errors import InputError
+from tests import cheap_compilation, real_runs
+from tests.data.scenes_builder import LABELS, Scenes
 
-LABELS = ("airfield", *SCENES, "wheat_field")
-
-
-class Scenes(tfds.core.GeneratorBasedBuilder):
-    """Images with the labels of `LABELS` in turn and with file names, as in Places365."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    folder = None  # with 0.png, 1.png, ...
-    failure = None  # an exception to raise instead of yielding images
-
-    def _info(self):
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({
-            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
-            "label": tfds.features.ClassLabel(names=LABELS),
-            "filename": tfds.features.Text(),
-        }))
-
-    def _split_generators(self, _):
-        return {"train": self._generate_examples(0, 30), "validation": self._generate_examples(30, 39),
-                "test": self._generate_examples(39, 42)}
-
-    def _generate_examples(self, first, end):
-        if self.failure is not None:
-            raise self.failure
-        for i in range(first, end):
-            name = f"{self.folder}/{i}.png"
-            yield i, {"image": name, "label": i % len(LABELS), "filename": f"{i}.png"}
+# Registers the toy data set as a named source, as an extension of the package would, and runs a program of this folder.
+WITH_TOY_SET = """if True:
+    import runpy, sys
+    folder, program, *sys.argv[1:] = sys.argv[1:]
+    sys.argv[0], sys.path[0] = program, ""
+    from mai_jax.data import sources, tfds_source
+    from tests.data.scenes_builder import Scenes
+    Scenes.folder = folder
+    splits = {"train": "train", "test": "validation"}
+    sources.NAMED["toy"] = lambda part: tfds_source.TfdsImages(
+        tfds_source.prepared("scenes"), splits[part], sources.SCENES)
+    runpy.run_path(program, run_name="__main__")
+"""
 
 
 class Unnamed(Scenes):
@@ -55,6 +49,56 @@ class Unnamed(Scenes):
     def _generate_examples(self, first, end):
         for i in range(first, end):
             yield i, {"image": f"{self.folder}/{i}.png"}
+
+
+class Downloaded(Scenes):
+    """The same, and a file of 10,000 bytes from a server that counts the requests."""
+
+    url = ""  # of the server
+    url_infos = None  # by URL; a fixture sets both
+
+    def _split_generators(self, dl_manager):
+        dl_manager.download(self.url)
+        return super()._split_generators(dl_manager)
+
+
+class Archived(Downloaded):
+    """The same, and the file is opened as an archive by tfds."""
+
+    def _split_generators(self, dl_manager):
+        path = dl_manager.download(self.url)
+        assert [name for name, _ in dl_manager.iter_archive(path)] == []
+        return super()._split_generators(dl_manager)
+
+
+@pytest.fixture
+def requests(monkeypatch, pictures):
+    """Serve the file of `Downloaded`. Yield the paths that were requested so far."""
+    content, requested = bytes(10_000), []  # zeros: an empty tar archive
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requested.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            """Print nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/scenes.tar"
+        info = checksums.UrlInfo(size=tfds.core.units.Size(len(content)), filename="scenes.tar",
+                                 checksum=hashlib.sha256(content).hexdigest())
+        monkeypatch.setattr(Scenes, "folder", pictures)
+        monkeypatch.setattr(Downloaded, "url", url)
+        monkeypatch.setattr(Downloaded, "url_infos", {url: info})
+        yield requested
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +185,8 @@ def test_a_data_set_in_another_format_is_refused(builder, monkeypatch):
 @pytest.mark.parametrize("failure, message", [
     (ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow"),
      "needs tensorflow, once; pip install tensorflow-cpu"),
+    (ModuleNotFoundError("No module named 'bs4'\nFailed importing bs4."),  # as tfds raises it, without the name
+     "needs bs4, once; pip install beautifulsoup4"),
     (ConnectionError("no\nnetwork"), r"could not be downloaded and prepared in .* \(no network.*\)"),
     (OSError(28, "No space left on device"), "No space left on device"),
 ])
@@ -151,9 +197,72 @@ def test_failed_preparation_is_one_line(tmp_path, monkeypatch, failure, message)
     assert str(error.value).startswith("scenes: ") and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", sorted(TFDS_SETS.values()))
+def test_the_paper_s_sets_need_tensorflow_to_be_prepared(name):
+    assert tfds_source.needs_tensorflow(tfds.builder_cls(name))
+
+
+def test_tensorflow_is_looked_for_before_the_download(tmp_path, monkeypatch, requests):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # not installed
+    message = "archived: preparing it needs tensorflow, once; pip install tensorflow-cpu"
+    with pytest.raises(InputError) as error:
+        tfds_source.prepare(Archived(data_dir=tmp_path))
+    assert str(error.value) == message and requests == []
+    # It is true: tfds itself cannot open the archive.
+    monkeypatch.setattr(tfds_source, "needs_tensorflow", lambda builder: False)
+    with pytest.raises(InputError) as error:
+        tfds_source.prepare(Archived(data_dir=tmp_path))
+    assert str(error.value) == message and len(requests) == 1
+
+
+def test_a_set_that_does_not_need_tensorflow_is_not_refused(tmp_path, monkeypatch, requests):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    tfds_source.prepare(Downloaded(data_dir=tmp_path))
+    assert len(requests) == 1 and len(TfdsImages(Downloaded(data_dir=tmp_path), "train")) == 30
+
+
+def test_a_second_try_does_not_need_the_space_of_the_download_again(tmp_path, monkeypatch, requests):
+    free = 25_000  # bytes: enough for the download and the prepared files, 10,000 each
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(free))
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="no more memory"):
+        patch.setattr(Downloaded, "failure", MemoryError("no more memory"))
+        tfds_source.prepare(Downloaded(data_dir=tmp_path))
+    free -= 10_000
+    with pytest.raises(InputError, match="free some space"):
+        tfds_source.prepare(Downloaded(data_dir=tmp_path / "elsewhere"))
+    again = Downloaded(data_dir=tmp_path)
+    again.info.download_size = 20_000  # tfds itself has this number from its catalogue, and compares it with the space
+    tfds_source.prepare(again)
+    assert again.is_prepared() and len(requests) == 1
+
+
 def test_download_size_is_printed_first_and_must_fit(tmp_path, monkeypatch, capsys):
     size = namedtuple("Url", "size")(2**60)
     monkeypatch.setattr(Scenes, "url_infos", {"https://example.org/scenes.tar": size})
     with pytest.raises(InputError, match=r"scenes: needs about 2147483648\.0 GiB and .* GiB; free some space"):
         tfds_source.prepare(Scenes(data_dir=tmp_path / "not" / "yet"))
     assert "scenes: downloading 1073741824.0 GiB" in capsys.readouterr().out
+
+
+def test_the_commands_prepare_train_and_evaluate(tmp_path, pictures):
+    """The data set is prepared by train.py at its first use; evaluate.py reads it."""
+    environment = real_runs.with_compilation_cache(cheap_compilation.environment(), tmp_path / "cache")
+    environment["TFDS_DATA_DIR"] = str(tmp_path / "tfds")
+    steps = ("--config.main_phase.steps=1", "--config.finetune_phase.steps=1", "--config.batch_size=4")
+
+    def run(program, *flags):
+        done = subprocess.run([sys.executable, "-c", WITH_TOY_SET, str(pictures), program, *flags], cwd=real_runs.ROOT,
+                              env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    workdir = tmp_path / "run"
+    output = run("train.py", f"--workdir={workdir}", *real_runs.TINY, "--config.data.train=toy", *steps)
+    assert "scenes: downloading 0.0 GiB" in output and "23 of 30 images of train" in output
+    assert real_runs.last_step(workdir) == 2
+    (prepared,) = (tmp_path / "tfds" / "scenes" / "1.0.0").glob("*-train.array_record*")
+    assert prepared.stat().st_size > 0
+    assert "downloading" not in run("evaluate.py", f"--workdir={workdir}")
+    records = [json.loads(line) for line in (workdir / "records.jsonl").read_text().splitlines()]
+    expected = {f"{i}.png" for i in range(30, 39) if LABELS[i % len(LABELS)] in SCENES}
+    assert {record["id"] for record in records} == expected

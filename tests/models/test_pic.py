@@ -285,7 +285,10 @@ def test_training_overfits_one_batch(trained):
 
 
 def test_initial_parameters_are_pytorchs(trained):
-    """Uniform in +-1/sqrt(fan in) for kernels and biases; of a transposed convolution, output channels count."""
+    """Uniform in +-1/sqrt(fan in) for kernels and biases; of a transposed convolution, output channels count.
+
+    The query convolutions, which have no spectral normalization, are orthogonal as in the original.
+    """
     _, start, _ = trained
     decoder = start.params["generator"]["decoder"]
     for layer, fan_in in ((decoder["generator"]["conv1"], 9 * 16), (decoder["decoder4"]["conv2"], 9 * 4),
@@ -297,4 +300,9 @@ def test_initial_parameters_are_pytorchs(trained):
     assert decoder["attention"]["gamma"] == decoder["attention"]["alpha"] == 0
     assert (decoder["decoder0"]["norm1"]["scale"] == 1).all() and (decoder["decoder0"]["norm1"]["bias"] == 0).all()
     discriminators = start.params["discriminator"].values()
+    for attention in (own["attention"] for own in (decoder, *discriminators)):
+        kernel = attention["query"]["kernel"][0, 0]  # as torch.nn.init.orthogonal_(gain=0.02), and no bias
+        assert kernel.shape == (16, 4)
+        np.testing.assert_allclose(kernel.T @ kernel, 0.02**2 * np.eye(4), atol=1e-8)
+        assert (attention["query"]["bias"] == 0).all()
     assert len({float(own["block1"]["conv1"]["conv"]["kernel"][0, 0, 0, 0]) for own in discriminators}) == 2
