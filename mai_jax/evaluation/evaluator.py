@@ -31,7 +31,7 @@ DIGITS = 6  # decimals in a record: more than a table shows, few enough to be eq
 
 
 class MetricSet(NamedTuple):
-    """The metrics of a protocol and, if `lpips` holds its parameters (`lpips.load`), LPIPS."""
+    """The metrics of a protocol and, if `lpips` holds its parameters (of `lpips.load` or `from_package`), LPIPS."""
 
     protocol: Protocol
     lpips: dict[str, Any] | None = None
@@ -117,7 +117,8 @@ def _compute_metrics(
     if metric_set.lpips is not None:
         compared = metric_set.protocol.compared(prediction, truth, hole)
         images = (image.astype(np.float32) / 255 for image in (compared, truth))
-        columns["lpips"] = shard(lpips.distance)(*images, replicated=metric_set.lpips)
+        name = lpips.BACKBONES[lpips.backbone(metric_set.lpips)].metric
+        columns[name] = shard(lpips.distance)(*images, replicated=metric_set.lpips)
     columns = {name: np.asarray(column).astype(float).round(DIGITS).tolist() for name, column in columns.items()}
     # Metrics of the hole are undefined for an image without a hole.
     return [{name: column[i] for name, column in columns.items() if hole[i].any() or not name.startswith("hole_")}

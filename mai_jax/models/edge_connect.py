@@ -111,7 +111,13 @@ class EdgeConnect:
         return vgg.from_config(vgg.VGG19, self.config.vgg16)
 
     def prepare(self) -> None:
-        _ = self.vgg19_params
+        if self.needs_features:
+            _ = self.vgg19_params
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether the perceptual or the style term has a weight."""
+        return bool(self.config.edge_connect.perceptual or self.config.edge_connect.style)
 
     def make_optimizers(self, schedule: optax.Schedule) -> dict[str, optax.GradientTransformation]:
         c = self.config.edge_connect
@@ -172,14 +178,11 @@ class EdgeConnect:
             params, batch_stats, batch, canny(to_grey(batch.image), self.config.edge_connect.sigma))
         raw = rematerialize(self._predict_image, enabled=self.config.remat)(params["generator"], batch, edges)
         hole = 1 - batch.valid
-        predicted, truth = self._features(raw), self._features(batch.image)
-        predicted_hole, true_hole = self._features(raw * hole), self._features(batch.image * hole)
         share = jnp.maximum(hole.mean(), 1 / hole.size)  # of the batch; at least one pixel, to divide by it
         terms = {
             "l1": jnp.mean(jnp.abs(raw - batch.image)) / share,
             "adversarial": losses.adversarial_generator(self._maps("discriminator", params, batch_stats, raw)[-1]),
-            "perceptual": losses.perceptual(*([f[name] for name in PERCEPTUAL] for f in (predicted, truth))),
-            "style": losses.style(*([f[name] for name in STYLE] for f in (predicted_hole, true_hole))),
+            **self._feature_terms(raw, batch.image, hole),
         }
         return weighted_sum(terms, self.config.edge_connect), Aux({"raw": raw}, batch_stats["generator"], terms)
 
@@ -198,6 +201,19 @@ class EdgeConnect:
         variables = network_variables(network, params, batch_stats)
         return self.discriminator.apply(  # type: ignore[return-value]
             variables, images, update_stats=False, method="maps")
+
+    def _feature_terms(
+        self, raw: Float[Array, "b h w 3"], image: Float[Array, "b h w 3"], hole: Edges
+    ) -> dict[str, Float[Array, ""]]:
+        """Return the perceptual term on whole images and the style term on holes; {} if both weights are 0."""
+        if not self.needs_features:
+            return {}
+        predicted, truth = self._features(raw), self._features(image)
+        predicted_hole, true_hole = self._features(raw * hole), self._features(image * hole)
+        return {
+            "perceptual": losses.perceptual(*([f[name] for name in PERCEPTUAL] for f in (predicted, truth))),
+            "style": losses.style(*([f[name] for name in STYLE] for f in (predicted_hole, true_hole))),
+        }
 
     def _features(self, images: Float[Array, "b h w 3"]) -> dict[str, Map]:
         return self.vgg19.apply({"params": self.vgg19_params}, images)  # type: ignore[return-value]

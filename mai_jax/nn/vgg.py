@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mai_jax import config as config_lib
-from mai_jax.nn import weights
+from mai_jax.errors import InputError
+from mai_jax.nn import lpips_jax, weights
 from mai_jax.nn.max_pool import max_pool
 from mai_jax.nn.precision import to_compute_dtype
 
 log = logging.getLogger(__name__)
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet statistics, with which the weights were trained
+
+WEIGHTS_FLAG = "--config.vgg16.weights"
 
 Block = dict[str, tuple[int, int]]  # layer name -> (index in torchvision's `features`, multiple of the width)
 Map = Float[Array, "b _ _ _"]
@@ -31,6 +34,7 @@ class Network:
     name: str
     blocks: tuple[Block, ...]  # with max pooling between them
     hub: weights.Pinned
+    packaged: lpips_jax.PackagedFile | None = None
 
     @property
     def layers(self) -> Block:
@@ -53,8 +57,8 @@ VGG16 = Network("VGG-16", (
     filename="model.safetensors",
     revision="b8d8aa2dd860af9233c8c67385a8097fd6c35d3f",
     sha256="57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
-))  # fmt: skip
-VGG16_POOLED = Network("VGG-16", VGG16.blocks[:3], VGG16.hub)  # the layers that Eq. 13-15 need
+), lpips_jax.VGG16)  # fmt: skip
+VGG16_POOLED = replace(VGG16, blocks=VGG16.blocks[:3])  # the layers that Eq. 13-15 need
 VGG19 = Network("VGG-19", (
     {"conv1_1": (0, 1), "conv1_2": (2, 1)},
     {"conv2_1": (5, 2), "conv2_2": (7, 2)},
@@ -150,12 +154,25 @@ def load(network: Network, path: str | Path) -> dict[str, Any]:
             for name, (position, _) in network.layers.items()}  # fmt: skip
 
 
-def fetch(network: Network, flag: str = "--config.vgg16.weights") -> Path:
+def from_package(network: Network) -> dict[str, Any]:
+    """Return the ImageNet weights in the installed package lpips-jax.
+
+    Raises InputError if the package is not installed or does not have this network.
+    """
+    if network.packaged is None:
+        raise InputError(f"{WEIGHTS_FLAG}={lpips_jax.SOURCE}: the package has no {network.name}, which EdgeConnect "
+                         f"needs; give {WEIGHTS_FLAG}=hub or a file, or set both weights of its VGG terms, "
+                         "edge_connect.perceptual and edge_connect.style, to 0")
+    return dict(zip(network.layers, lpips_jax.read(network.packaged).convolutions, strict=False))
+
+
+def fetch(network: Network, flag: str = WEIGHTS_FLAG, package_flag: str = WEIGHTS_FLAG) -> Path:
     """Return the path of the ImageNet weights, fetched from the Hugging Face hub if they are not in its cache.
 
-    `flag` is the flag that the error names for users without a network.
+    For users without a network the error names `flag`, which takes a file, and `package_flag`, which takes "lpips-jax".
     """
-    return weights.fetch(network.hub, f"{network.name} weights", flag)
+    alternative = f"{lpips_jax.INSTALL} and give {package_flag}={lpips_jax.SOURCE}" if network.packaged else ""
+    return weights.fetch(network.hub, f"{network.name} weights", flag, alternative)
 
 
 def random_params(network: Network, seed: int, width: int) -> dict[str, Any]:
@@ -171,7 +188,7 @@ def random_params(network: Network, seed: int, width: int) -> dict[str, Any]:
 
 
 def from_config(network: Network, config: config_lib.VGG16) -> dict[str, Any]:
-    """Return the parameters that the config names: "hub", "random", or a file. Read once per process."""
+    """Return the parameters that the config names: "hub", "lpips-jax", "random", or a file. Read once per process."""
     return _from_source(network, config.weights, config.width)
 
 
@@ -183,4 +200,6 @@ def _from_source(network: Network, source: str, width: int) -> dict[str, Any]:
             "never publish numbers of such a run", network.name
         )
         return random_params(network, 0, width)
+    if source == lpips_jax.SOURCE:
+        return from_package(network)
     return load(network, fetch(network) if source == "hub" else source)

@@ -22,17 +22,18 @@ class Pinned(NamedTuple):
     sha256: str
 
 
-def fetch(pinned: Pinned, kind: str, flag: str) -> Path:
+def fetch(pinned: Pinned, kind: str, flag: str, alternative: str = "") -> Path:
     """Return the path of the file in the hub's cache, after a download if it is not there; verify its checksum.
 
-    Error messages name `kind`, the content of the file, and `flag`, which takes a file fetched by hand.
+    Error messages name `kind`, the content of the file, `flag`, which takes a file fetched by hand, and `alternative`,
+    another remedy without a network, if there is one.
 
     Raises InputError if the file cannot be fetched or has another checksum.
     """
     from huggingface_hub import hf_hub_download
 
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # it logs every retry
-    by_hand = f"fetch it by hand and give {flag}=FILE"
+    by_hand = f"fetch it by hand and give {flag}=FILE" + (f", or {alternative}" if alternative else "")
     where = f"{pinned.repo_id}/{pinned.filename} at revision {pinned.revision}"
     try:
         path = Path(hf_hub_download(pinned.repo_id, pinned.filename, revision=pinned.revision))

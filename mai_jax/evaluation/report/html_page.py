@@ -33,6 +33,7 @@ FORMULAS = {  # p = prediction, t = truth
     "hole_psnr": "PSNR over the hole pixels only.",
     "hole_l1": "mean of |p - t| / 255 over the hole pixels only.",
     "lpips": "squared distances of unit-length VGG-16 features, weighted as published, summed over five layers.",
+    "lpips_alex": "squared distances of unit-length AlexNet features, weighted as published, summed over five layers.",
 }  # fmt: skip
 READING = {
     "Bins": "(lo, hi] by the share of pixels that are hole. “all” includes images outside every bin. A dash: no "

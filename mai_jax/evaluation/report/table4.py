@@ -61,6 +61,7 @@ METRICS = PAPER_METRICS | {  # the additional ones have rows if the records cont
     "hole_psnr": Metric("hole PSNR", 2, higher_is_better=True),
     "hole_l1": Metric("hole l1", 5, higher_is_better=False),
     "lpips": Metric("LPIPS", 4, higher_is_better=False),
+    "lpips_alex": Metric("LPIPS (AlexNet)", 4, higher_is_better=False),
 }
 LEGEND = "↑ higher is better, ↓ lower is better. Columns: hole ratio. Rows: means over images."
 SPREAD = "± half the width of the mean's 95 % bootstrap interval. Bold: the best of a column."

@@ -1,7 +1,8 @@
-"""Read the pickles that `torch.save` writes without executing them.
+"""Read the pickles of tensors and arrays that PyTorch and NumPy write without executing them.
 
 A pickle is a program for a stack machine. This one implements only the instructions that `torch.save` writes
-(protocol 2). It creates dicts, lists, tuples, strings and numbers, and calls only the functions that it is given.
+(protocol 2, from Python 2 and 3), and byte strings (protocol 3), in which NumPy stores numbers. It creates dicts,
+lists, tuples, strings and numbers, and calls only the functions that it is given.
 """
 
 import io
@@ -12,7 +13,8 @@ from typing import Any
 
 from mai_jax.errors import InputError
 
-LITERALS = {"BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
+LITERALS = {"BINUNICODE", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BININT", "BININT1", "BININT2",
+            "LONG1", "BINFLOAT"}  # fmt: skip
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -22,10 +24,18 @@ MAX_INSTRUCTIONS = 1_000_000  # about 40 per tensor
 Stack = list[Any]
 
 
-def load(file: io.BytesIO, names: Mapping[str, Any], persistent_load: Callable[..., Any]) -> Any:
+def ignore(value: Any, state: Any) -> None:
+    """Set no attributes: the default of `load`."""
+
+
+def load(
+    file: io.BytesIO, names: Mapping[str, Any], persistent_load: Callable[..., Any] | None = None,
+    set_state: Callable[[Any, Any], None] = ignore,
+) -> Any:  # fmt: skip
     """Return the object of the next pickle in the file, which is left open at the pickle's end.
 
     `names` maps the names in the pickle ("module name") to objects, `persistent_load` the persistent identifiers.
+    `set_state` is called with an object and the attributes that the pickle gives it.
 
     Raises InputError for an unknown name or instruction. A damaged pickle raises exceptions of many types, without
     side effects.
@@ -48,10 +58,11 @@ def load(file: io.BytesIO, names: Mapping[str, Any], persistent_load: Callable[.
         elif name == "REDUCE":
             arguments = stack.pop()
             stack.append(stack.pop()(*arguments))
-        elif name == "BINPERSID":
+        elif name == "BINPERSID" and persistent_load is not None:
             stack.append(persistent_load(*stack.pop()))
         elif name == "BUILD":
-            stack.pop()  # attributes of the object before it; the objects created here have none
+            state = stack.pop()
+            set_state(stack[-1], state)
         elif name != "PROTO":
             _collect(name, argument, stack)
     raise InputError(f"its pickle has more than {MAX_INSTRUCTIONS} instructions; give the file of a state dict")
