@@ -116,7 +116,7 @@ def test_a_signal_stops_the_comparison_and_nothing_is_written(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(("fields", "names", "message"), [
-    ({}, ["mai", "mia"], "--methods: there is no 'mia'; there are mai, pconv"),
+    ({}, ["mai", "mia"], "--methods: there is no 'mia'; there are mai, mai_residual"),
     ({}, [], "--methods=: is empty"),
     ({}, ["mai", "pic", "mai"], "--methods: mai is given twice"),
     ({"method": "pic"}, ["mai"], "config.method='pic': the methods are set by --methods"),
