@@ -1,6 +1,7 @@
 """The help of every command: complete, with defaults and an example, and printed without importing JAX."""
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,8 @@ def test_every_flag_is_listed_with_its_meaning_and_default(name, capsys):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_shows_an_example(name):
-    assert f"\n    mai {name} " in parser_of(name).format_help() + "\n"
+    help_text = parser_of(name).format_help()
+    assert re.search(rf"^ *mai {name} ", help_text, re.MULTILINE)  # Python 3.13 removes the indent of docstrings
 
 
 def test_the_value_of_a_default_is_shown():
