@@ -85,7 +85,7 @@ def test_a_method_in_a_module_of_its_own_trains_and_is_evaluated(tmp_path, monke
     monkeypatch.syspath_prepend(tmp_path)
     assert main(train_command) == 0, capsys.readouterr()
     assert main(["evaluate", run]) == 0
-    assert json.loads((tmp_path / "run" / "result.json").read_text())["method"] == "Toy"
+    assert json.loads((tmp_path / "run/evaluations/step1/result.json").read_text())["method"] == "Toy"
     monkeypatch.delitem(sys.modules, "mine")
     (tmp_path / "mine.py").unlink()
     with pytest.raises(InputError, match=r"run/checkpoints/1: config\.method='mine:Toy': cannot be imported"):
