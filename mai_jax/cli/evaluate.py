@@ -3,10 +3,12 @@
     mai evaluate --workdir=runs/places2 --report
     mai evaluate --pred=DIR --truth=DIR --masks=DIR
 
-Writes one record per photograph and hole, result.json and a table; see docs/evaluation.md.
+Writes one record per photograph and hole, result.json and a table, into a folder of its own; `mai results` lists these
+folders. See docs/evaluation.md.
 """
 
 import argparse
+import re
 from pathlib import Path
 
 from mai_jax.cli import app, lpips_flags
@@ -29,12 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--protocol", choices=PROTOCOLS, default="default", help="metric formulas; see docs/evaluation.md")
     add("--classical", action=Switch, help="add rows of Telea, Navier-Stokes and biharmonic inpainting")
     add("--against", type=comma_list, default=[], metavar="DIR,...",
-        help="folders of earlier evaluations of the same pairs, one row each; default: none")
+        help="folders of earlier evaluations of the same pairs, or of their runs, one row each; default: none")
     lpips_flags.add_lpips(parser)
     add("--fid-weights", metavar="FILE", help="compute FID with these Inception weights; default: no FID")
     add("--report", action=Switch, help="write report.html, a page with tables, curves and images")
     add("--name", help="name of the method in the tables; default: the method of the run, or the name of --pred")
-    add("--output", metavar="DIR", help="folder of the results; default: --workdir, or runs/evaluation_<pred>")
+    add("--output", metavar="DIR", help="folder of the results; default: below WORKDIR/evaluations or "
+                                         "runs/evaluation_<pred>, named by step and flags")
 
 
 def run(given: argparse.Namespace) -> None:
@@ -57,8 +60,28 @@ def run(given: argparse.Namespace) -> None:
     else:
         target = eval_target.folders(*folders, given.mask_means)
     target = target._replace(name=given.name or target.name)
-    output = given.output or given.workdir or Path("runs", f"evaluation_{target.name}")
     rows = METHODS if given.classical else {"mean_colour": METHODS["mean_colour"]}
     metric_set = MetricSet(protocols.PROTOCOLS[given.protocol], params)
+    output = given.output or _folder(given, target.stamp.get("step"), target.name)
     result_files.write(target, Path(output), given.protocol, metric_set, rows,
-                       [Path(folder) for folder in given.against], fid_params=fid_params, with_page=given.report)
+                       [Path(folder) for folder in given.against], fid_params=fid_params, with_page=given.report,
+                       replace_others=given.output is not None)
+
+
+def _folder(given: argparse.Namespace, step: int | None, name: str) -> Path:
+    """Return the folder of the results: the step or the files, and every flag that changes a number or adds a row."""
+    from mai_jax.evaluation.report import result_files
+
+    def short(value: str) -> str:
+        return re.sub(r"[^\w.]+", "_", Path(value).resolve().name) or "root"
+
+    parts = [f"step{step}"] if given.workdir else [short(given.truth), short(given.masks)]
+    parts += [f"data_{short(given.data)}"] if given.data else []
+    parts += [f"holes_{short(re.sub(r'manifest.jsonl$', '', given.holes))}"] if given.holes else []
+    parts += [given.protocol] if given.protocol != "default" else []
+    parts += [f"lpips_{given.lpips_net}" if given.lpips_net != "vgg" else "lpips"] if given.lpips else []
+    parts += ["fid"] if given.fid_weights else []
+    parts += ["classical"] if given.classical else []
+    parts += [f"against_{short(folder)}" for folder in given.against]
+    parent = Path(given.workdir, result_files.FOLDER) if given.workdir else Path("runs", f"evaluation_{name}")
+    return parent / "-".join(parts)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mai_jax import config as config_lib
 from mai_jax.config import Config
 from mai_jax.errors import InputError
-from mai_jax.models import MODELS, TITLES
+from mai_jax.models import TITLES, model_class
 from mai_jax.training import checkpointing
 from mai_jax.variants import VARIANTS, variant
 
@@ -54,5 +54,5 @@ def make_methods(config: Config, names: Sequence[str], workdir: Path) -> list[Me
     for method in methods:
         config_lib.check(method.config)
         if not method.is_trained():
-            MODELS[method.config.method](method.config).prepare()
+            model_class(method.config.method)(method.config).prepare()
     return methods

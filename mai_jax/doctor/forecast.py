@@ -21,7 +21,7 @@ from mai_jax.data.hole_sampler import HoleSampler
 from mai_jax.data.sources import Source
 from mai_jax.doctor.report import Finding, Section, quiet
 from mai_jax.errors import RunError
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.models.base import Model
 from mai_jax.training import checkpointing, metric_writer, train_state
 from mai_jax.training.metric_writer import MetricLogger, MetricWriter
@@ -44,7 +44,7 @@ class Speed(NamedTuple):
 
 def disk(config: Config, workdir: Path) -> Section:
     """Return the section on disk space for the checkpoints that exist at once: those kept and the one being written."""
-    size = _checkpoint_bytes(MODELS[config.method](config), config)
+    size = _checkpoint_bytes(model_class(config.method)(config), config)
     saves = math.ceil(config.total_steps / config.run.save_every)
     more = max(0, min(config.run.keep_checkpoints + 1, saves) - len(checkpointing.steps(workdir)))
     needed = more * size + checkpointing.MARGIN
@@ -68,7 +68,7 @@ def training(config: Config, workdir: Path, source: Source, hole_sampler: HoleSa
         if done >= config.total_steps:
             result.facts.append(f"all {done:,} steps are done")
             return result
-        model = MODELS[config.method](config, config.phase_of(done + 1))
+        model = model_class(config.method)(config, config.phase_of(done + 1))
         model.prepare()
         compiled = compile_train_step(model, config, hole_sampler, mesh)
         if _memory(result, compiled, mesh):

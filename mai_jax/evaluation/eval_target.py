@@ -14,7 +14,7 @@ from mai_jax.evaluation.dataset import EvalDataset, FolderEvalDataset, ImageEval
 from mai_jax.evaluation.evaluator import Predict
 from mai_jax.evaluation.mask_benchmark import manifest as manifest_lib
 from mai_jax.inference import Inpainter
-from mai_jax.models import TITLES
+from mai_jax.models import title
 
 
 class EvalTarget(NamedTuple):
@@ -61,7 +61,7 @@ def checkpoint(
     stamp = {"step": inpainter.step, "photographs": repr(source), "image_size": config.image_size}
     dataset_name = Path(data or config.data.test or config.data.train).name
     dataset = ImageEvalDataset(source, config, manifest)
-    return EvalTarget(TITLES[config.method], dataset_name, dataset, inpainter.predict_samples, edges,
+    return EvalTarget(title(config.method), dataset_name, dataset, inpainter.predict_samples, edges,
                       config.evaluation.batch_size, _stamp(stamp, manifest), inpainter.num_samples)
 
 

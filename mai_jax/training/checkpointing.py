@@ -86,7 +86,8 @@ class CheckpointReader:
     is never skipped silently.
     """
 
-    def __init__(self, workdir: Path, step: int | None = None) -> None:
+    def __init__(self, workdir: str | Path, step: int | None = None) -> None:
+        workdir = Path(workdir)
         folder = workdir / FOLDER
         if not workdir.is_dir():
             raise InputError(f"{workdir}: no such folder; give the folder that training wrote (--workdir)")

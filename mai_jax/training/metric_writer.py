@@ -126,9 +126,9 @@ class MetricLogger:
     """Averages the scalars of the steps and reports them, with speed and time left, every `run.log_every` steps.
 
     The speed is counted between the times at which two steps were dispatched, not between those at which their scalars
-    arrive: the scalars of a step arrive after the next step is dispatched, which on some devices waits until that one is
-    computed, but those of the step before a checkpoint arrive at once. Every interval then has one wait for photographs
-    and one computation per step. It starts after the first step, which includes compilation.
+    arrive: the scalars of a step arrive after the next step is dispatched, which on some devices waits until that one
+    is computed, but those of the step before a checkpoint arrive at once. Every interval then has one wait for
+    photographs and one computation per step. It starts after the first step, which includes compilation.
     """
 
     def __init__(self, config: Config, writer: MetricWriter) -> None:

@@ -26,7 +26,7 @@ from mai_jax.data import pipeline, sources
 from mai_jax.data.hole_sampler import make_hole_sampler
 from mai_jax.errors import InputError, RunError
 from mai_jax.files import write_atomically
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.models.base import Model
 from mai_jax.training import checkpointing, distributed, train_state
 from mai_jax.training.checkpointing import CheckpointWriter
@@ -49,7 +49,7 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
     """
     mesh = data_mesh()
     check(config, mesh)
-    model = MODELS[config.method](config)
+    model = model_class(config.method)(config)
     # Everything that the user named is read before the first file is written.
     model.prepare()
     source = sources.open_source(config.data, "train")
@@ -81,7 +81,7 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
             for phase, end in zip(config.phases, phase_ends(config), strict=True):
                 if trainer.step >= end or interrupt.received:
                     continue
-                model = MODELS[config.method](config, phase)
+                model = model_class(config.method)(config, phase)
                 train_step = make_train_step(model, config, hole_sampler.sample, mesh)
                 log.info("%s: steps %d to %d; compiling", phase, trainer.step + 1, end)
                 while trainer.step < end and not interrupt.requested(trainer.step):
@@ -216,8 +216,7 @@ class Interrupt:
 def check(config: Config, mesh: Mesh) -> None:
     """Raise InputError for a config that cannot be trained on the devices of `mesh`."""
     config_lib.check(config)
-    if config.method not in MODELS:
-        raise InputError(f"config.method={config.method!r}: no such method; there are {', '.join(MODELS)}")
+    model_class(config.method)
     if config.total_steps == 0:
         raise InputError("config.main_phase.steps=0: nothing to do; set the steps of a phase")
     if config.batch_size % mesh.size:
