@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mai_jax.cli import compare, evaluate
+from mai_jax.cli import compare, evaluate, lpips_flags
 from mai_jax.cli.main import COMMANDS, main, parser_of
 from mai_jax.evaluation.lpips import BACKBONES
 from mai_jax.evaluation.protocols import PROTOCOLS
@@ -115,5 +115,5 @@ def test_the_scripts_call_their_command(door, monkeypatch, capsys):
 
 def test_names_that_are_repeated_here_to_keep_help_fast():
     assert list(PROTOCOLS) == list(evaluate.PROTOCOLS)
-    assert list(BACKBONES) == list(evaluate.LPIPS_NETS)
+    assert list(BACKBONES) == list(lpips_flags.NETS)
     assert [name for name in TITLES if name in VARIANTS] == list(compare.METHODS)
