@@ -205,8 +205,9 @@ def _is_class(name: str) -> bool:
 
 # What else TorchScript archives and Lightning's checkpoints (with the settings of a training) refer to.
 CLASS_PACKAGES = ("__torch__", "pytorch_lightning", "omegaconf")
+BUILTIN_TYPES = ("dict", "list", "tuple", "str", "unicode", "int", "long", "float", "bool")
 CLASSES = ("typing Any", "collections defaultdict",
-           *(f"{module} {name}" for module in ("builtins", "__builtin__") for name in ("dict", "list", "int", "str")))
+           *(f"{module} {name}" for module in ("builtins", "__builtin__") for name in BUILTIN_TYPES))
 # The names that a pickled state dict may refer to, and the functions and dtypes called for them.
 GLOBALS = {
     "collections OrderedDict": _ordered_dict,

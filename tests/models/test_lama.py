@@ -1,6 +1,7 @@
 """LaMa against its specification in PyTorch with the same weights; from both kinds of public files; its training."""
 
 import dataclasses
+import warnings
 from functools import partial
 
 import jax
@@ -27,6 +28,12 @@ TINY = Config(
     main_phase=Phase(steps=60, learning_rate=1e-3),
 )  # fmt: skip
 KEY = jax.random.key(0)
+# Layers whose gradients are compared, and PyTorch's modules.
+CHECKED = {
+    "generator": {("encode", "local_to_local"): "model.1.ffc.convl2l", ("down_2", "local_to_local"): "model.3.ffc.convl2l",
+                  ("block_1_1", "global_to_local"): "model.5.conv1.ffc.convg2l", "up_1": "model.8", "output": "model.18"},
+    "discriminator": {f"conv{i + 1}": f"model{i}.0" for i in range(6)},
+}
 
 
 def draw_batch(size: tuple[int, int], dtype=jnp.float32, seed: int = 0) -> Batch:
@@ -92,3 +99,103 @@ def test_prediction_equals_the_specification_in_pytorch(x64, source, variables, 
         expected = to_numpy(source(*map(to_torch, padded)))[:, :h, :w]
     assert expected.std() > 0.05
     np.testing.assert_allclose(found.raw, expected, atol=1e-10)
+
+
+def test_the_hole_is_not_read_and_any_size_is_predicted(variables):
+    predict = jax.jit(MODELS["lama"](TINY).predict)
+    for size in ((33, 50), (1, 1), (3, 17)):
+        batch = draw_batch(size)
+        batch = batch._replace(valid=batch.valid.at[:, -1, -1].set(0))
+        clean, *poisoned = (
+            predict(variables, batch._replace(image=jnp.where(batch.valid > 0, batch.image, hidden)), KEY)
+            for hidden in (batch.image, 1e30, jnp.nan))  # fmt: skip
+        assert clean.raw.shape == batch.image.shape and np.isfinite(clean.raw).all()
+        np.testing.assert_array_equal(*(np.where(batch.valid > 0, x, 0) for x in (clean.image, batch.image)))
+        for other in poisoned:
+            np.testing.assert_array_equal(clean.image, other.image)
+
+
+@pytest.fixture(scope="module")
+def files(source, tmp_path_factory):
+    """A checkpoint like those of PyTorch Lightning, and a TorchScript archive."""
+    folder = tmp_path_factory.mktemp("lama")
+    networks = in_torch.Training(4, 2, 4).eval()
+    networks.load_state_dict(source.state_dict())
+    others = {"val_evaluator.scores.ssim.window": torch.ones(3), "loss_resnet_pl.impl.conv1.weight": torch.ones(2)}
+    optimizer = torch.optim.Adam(networks.parameters())
+    torch.save({"epoch": 3, "global_step": 7, "pytorch-lightning_version": "1.2.9",
+                "state_dict": networks.state_dict() | others, "optimizer_states": [optimizer.state_dict()]},
+               folder / "best.ckpt")  # fmt: skip
+    example = torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # PyTorch's successors to TorchScript
+        torch.jit.trace(in_torch.Wrapper(networks).eval(), example).save(folder / "big-lama.pt")
+    return folder
+
+
+@pytest.mark.parametrize("file", ["best.ckpt", "big-lama.pt"])
+def test_the_public_files_are_converted(files, variables, file):
+    given = torch_files.read(files / file)
+    config, converted = convert({"generator": given})
+    jax.tree.map(np.testing.assert_array_equal, converted["params"]["generator"], variables["params"]["generator"])
+    jax.tree.map(np.testing.assert_array_equal, converted["batch_stats"], variables["batch_stats"])
+    assert (config.lama.width, config.lama.blocks) == (4, 2)
+    if file == "best.ckpt":
+        assert len(jax.tree.leaves(convert({"generator": given, "discriminator": given})[1]["params"])) > 100
+
+
+def test_an_archive_predicts_what_torchscript_predicts(files):
+    config, converted = convert({"generator": torch_files.read(files / "big-lama.pt")})
+    batch = draw_batch((40, 48))
+    found = MODELS["lama"](config).predict(converted, batch, KEY)
+    with torch.inference_mode(), warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        expected = to_numpy(torch.jit.load(files / "big-lama.pt")(to_torch(batch.image), to_torch(1 - batch.valid)))
+    np.testing.assert_allclose(found.image, expected, atol=1e-4)
+
+
+def losses_and_gradients(model, variables, batch):
+    """Return terms, totals and gradients of both networks, as a training step computes them."""
+    outputs, terms, totals, gradients = {}, {}, {}, {}
+    for network in model.networks:
+
+        def loss(own, network=network, outputs=outputs):
+            params = {**variables["params"], network: own}
+            return model.loss(network, params, variables["batch_stats"], batch, outputs, KEY)
+
+        (total, aux), gradients[network] = jax.value_and_grad(loss, has_aux=True)(variables["params"][network])
+        outputs, totals[network] = aux.outputs, total
+        terms |= {f"{network}/{name}": term for name, term in aux.logs.items()}
+    return terms, totals, gradients
+
+
+def test_losses_and_gradients_equal_the_specification(x64, source, variables):
+    """R1, whose gradient is of second order, has a weight with which it is half of the discriminator's gradient."""
+    settings = dataclasses.replace(TINY.lama, perceptual=0.0, gradient_penalty=30.0)
+    model, batch = MODELS["lama"](dataclasses.replace(TINY, lama=settings)), draw_batch((32, 32), jnp.float64, seed=1)
+    terms, totals, found = jax.jit(partial(losses_and_gradients, model))(as_float64(variables), batch)
+
+    networks = in_torch.Training(4, 2, 4).double().train()
+    networks.load_state_dict(source.state_dict())
+    image, hole = to_torch(batch.image), to_torch(1 - batch.valid)
+    raw = networks(image, hole)
+    of_generator = in_torch.generator_terms(networks, raw, image, hole)
+    of_discriminator = in_torch.discriminator_terms(networks, raw, image, hole)
+    expected = {f"generator/{name}": term for name, term in of_generator.items()}
+    expected |= {f"discriminator/{name}": term for name, term in of_discriminator.items()}
+    assert set(terms) == set(expected)
+    for name, term in expected.items():
+        assert term > 1e-6, name
+        np.testing.assert_allclose(terms[name], term.item(), rtol=1e-8, err_msg=name)
+
+    weights = {"l1": 10, "adversarial": 10, "feature_matching": 100}
+    total = {"generator": sum(weights[name] * term for name, term in of_generator.items()),
+             "discriminator": of_discriminator["adversarial"] + 30 * of_discriminator["gradient_penalty"]}
+    for network, value in total.items():
+        np.testing.assert_allclose(totals[network], value.item(), rtol=1e-8)
+        own = dict(getattr(networks, network).named_parameters())
+        expected = dict(zip(own, torch.autograd.grad(value, own.values(), retain_graph=True), strict=True))
+        tensors = {name: gradient.numpy().astype(np.float64) for name, gradient in expected.items()}
+        for layer, module in CHECKED[network].items():
+            gradient = tensors[f"{module}.weight"].transpose(2, 3, 1, 0)
+            np.testing.assert_allclose(found[network][layer]["kernel"] if isinstance(layer, str) else
+                                       found[network][layer[0]][layer[1]]["kernel"], gradient,
+                                       atol=1e-9 * np.abs(gradient).max(), err_msg=str(layer))

@@ -21,7 +21,7 @@ from mai_jax.evaluation.mask_benchmark import manifest, plain_png
 from mai_jax.models.mai import MAI
 from mai_jax.models.pconv import PConv, PublicPConv
 from mai_jax.training import checkpointing, nonfinite, train_state
-from tests.convert.torch_bytes import legacy, mapping, number, storage, tensor, zipped
+from tests.convert.torch_bytes import legacy, made, mapping, name, number, storage, tensor, zipped
 from tests.image_io import described_files
 from tests.image_io.photo_files import LOSSLESS, image, saved
 from tests.torture.mutation import Tree
@@ -156,9 +156,11 @@ def state_dicts() -> list[Tree]:
     state = mapping(weight=tensor(storage("0", 12), 2, (2, 3), (4, 1)),
                     count=tensor(storage("1", 1, "LongStorage"), 0, (), ()))  # fmt: skip
     nested = mapping(iteration=number(7), generator=state)
+    script = made(name("__torch__", "Net"), mapping(model=made(name("__torch__.nn", "Model"), state)))
     tensors = {name: np.ones(shape, np.float32) for name, shape in WEIGHTS.items()}
     return [{"net.pth": legacy(state, arrays)}, {"net.pth": zipped(state, arrays)}, {"net.pth": legacy(nested, arrays)},
-            {"net.pth": zipped(nested, arrays)}, {"net.safetensors": safetensors.numpy.save(tensors)}]
+            {"net.pth": zipped(nested, arrays)}, {"net.pt": zipped(script, arrays, code="def f(): pass\n")},
+            {"net.safetensors": safetensors.numpy.save(tensors)}]
 
 
 def public_pconv() -> list[Tree]:
