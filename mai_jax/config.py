@@ -133,7 +133,7 @@ class LaMa:
     l1: float = option(10.0, "Weight of the difference on the valid pixels.")
     adversarial: float = option(10.0, "Generator: weight of the adversarial term.")
     feature_matching: float = option(100.0, "Weight of the squared difference of the discriminator's maps.")
-    perceptual: float = option(30.0, "Weight of the squared difference of VGG-16's features.")
+    perceptual: float = option(0.1, "Weight of the squared difference of VGG-16's features; see models/lama.py.")
     gradient_penalty: float = option(0.001, "Discriminator: weight of R1, the squared gradient at real images.")
     # 1e-3 for the generator and 1e-4 for the discriminator, where the phase's learning rate is 2e-4.
     generator_adam: Adam = field(default_factory=lambda: Adam(lr_scale=5.0))

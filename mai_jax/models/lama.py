@@ -2,8 +2,9 @@
 
 The networks, losses and weights are those of the authors' big-lama (source licence: Apache-2.0). Deviations:
 
-- The perceptual term (their HRF) compares features of a dilated ResNet-50 that was trained for segmentation. Those
-  weights are not available here: VGG-16's features take their place, after pool1, pool2 and pool3.
+- The perceptual term (their HRF, weight 30) compares features of a dilated ResNet-50 that was trained for segmentation.
+  Those weights are not available here. VGG-16's features after pool1, pool2 and pool3 take their place, with weight 0.1:
+  for a hole in its mean colour the term is 26, and with weight 30 it would be a hundred times the adversarial term.
 - All gradients of a step are taken at its old parameters; the original updates the generator first.
 - Batch normalization stores the variance of the batch as it is (divided by n), not the unbiased one.
 """
@@ -36,7 +37,7 @@ class LaMa:
         self.config = config
         self.generator = Generator(config.lama.width, config.lama.blocks, config.dtype)
         self.discriminator = Discriminator(config.lama.discriminator_width, config.dtype)
-        self.vgg16 = vgg.VGG16Features(config.vgg16.width, config.dtype, config.vgg16.normalize)
+        self.vgg16 = vgg.VGG16Features(config.vgg16.width, config.dtype)
 
     @cached_property
     def vgg16_params(self) -> dict[str, Any]:

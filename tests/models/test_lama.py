@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from mai_jax.batch import Batch
 from mai_jax.config import VGG16, Config, LaMa, Phase
 from mai_jax.convert import lama as converter
 from mai_jax.convert import torch_files
 from mai_jax.convert.state_dict import Tensors
-from mai_jax.models import MODELS
+from mai_jax.models import MODELS, lama
 from mai_jax.nn import vgg
 from mai_jax.training import train_state
 from mai_jax.training.train_step import train_step
@@ -25,15 +26,18 @@ in_torch = pytest.importorskip("tests.models.lama_in_torch")
 TINY = Config(
     method="lama", image_size=32, batch_size=2, vgg16=VGG16(weights="random", width=4),
     lama=LaMa(width=4, blocks=2, discriminator_width=4, perceptual=1.0),
-    main_phase=Phase(steps=60, learning_rate=1e-3),
+    main_phase=Phase(steps=180, learning_rate=2e-3),
 )  # fmt: skip
+ONE_BLOCK = dataclasses.replace(TINY, lama=dataclasses.replace(TINY.lama, blocks=1))
 KEY = jax.random.key(0)
 # Layers whose gradients are compared, and PyTorch's modules.
 CHECKED = {
-    "generator": {("encode", "local_to_local"): "model.1.ffc.convl2l", ("down_2", "local_to_local"): "model.3.ffc.convl2l",
-                  ("block_1_1", "global_to_local"): "model.5.conv1.ffc.convg2l", "up_1": "model.8", "output": "model.18"},
+    "generator": {"encode/local_to_local": "model.1.ffc.convl2l", "down_2/local_to_local": "model.3.ffc.convl2l",
+                  "block_1_1/global_to_local": "model.5.conv1.ffc.convg2l",
+                  "block_2_1/global_to_global/fourier/conv": "model.6.conv1.ffc.convg2g.fu.conv_layer",
+                  "up_1": "model.8", "output": "model.18"},
     "discriminator": {f"conv{i + 1}": f"model{i}.0" for i in range(6)},
-}
+}  # fmt: skip
 
 
 def draw_batch(size: tuple[int, int], dtype=jnp.float32, seed: int = 0) -> Batch:
@@ -191,11 +195,79 @@ def test_losses_and_gradients_equal_the_specification(x64, source, variables):
              "discriminator": of_discriminator["adversarial"] + 30 * of_discriminator["gradient_penalty"]}
     for network, value in total.items():
         np.testing.assert_allclose(totals[network], value.item(), rtol=1e-8)
-        own = dict(getattr(networks, network).named_parameters())
-        expected = dict(zip(own, torch.autograd.grad(value, own.values(), retain_graph=True), strict=True))
-        tensors = {name: gradient.numpy().astype(np.float64) for name, gradient in expected.items()}
+        kernels = traverse_util.flatten_dict(found[network], sep="/")
         for layer, module in CHECKED[network].items():
-            gradient = tensors[f"{module}.weight"].transpose(2, 3, 1, 0)
-            np.testing.assert_allclose(found[network][layer]["kernel"] if isinstance(layer, str) else
-                                       found[network][layer[0]][layer[1]]["kernel"], gradient,
-                                       atol=1e-9 * np.abs(gradient).max(), err_msg=str(layer))
+            weight = getattr(networks, network).get_submodule(module).weight
+            (expected,) = torch.autograd.grad(value, weight, retain_graph=True)
+            expected = expected.numpy().transpose(2, 3, 1, 0)
+            np.testing.assert_allclose(kernels[f"{layer}/kernel"], expected, atol=1e-9 * np.abs(expected).max(),
+                                       err_msg=layer)
+
+
+def test_the_perceptual_term_is_the_squared_difference_of_features():
+    config = dataclasses.replace(TINY, lama=dataclasses.replace(TINY.lama, blocks=0))
+    model, batch = MODELS["lama"](config), draw_batch((32, 32))
+    (total, aux) = jax.jit(partial(model.loss, "generator"))(**model.init(KEY, batch), batch=batch, outputs={}, rng=KEY)
+    features = [vgg.VGG16Features(4).apply({"params": model.vgg16_params}, x) for x in (aux.outputs["raw"], batch.image)]
+    expected = sum(np.mean(np.square(a - b)) for a, b in zip(*features, strict=True))
+    assert expected > 0.01
+    np.testing.assert_allclose(aux.logs["perceptual"], expected, rtol=1e-4)
+    weights = {"l1": 10, "adversarial": 10, "feature_matching": 100, "perceptual": 1}
+    np.testing.assert_allclose(total, sum(weights[name] * term for name, term in aux.logs.items()), rtol=1e-5)
+
+
+def test_the_hole_at_the_size_of_the_logits_is_pytorchs():
+    hole = np.random.default_rng(0).random((1, 256, 128, 1), np.float32)
+    expected = torch.nn.functional.interpolate(to_torch(hole), size=(19, 11), mode="nearest")
+    np.testing.assert_array_equal(lama.resize_nearest(jnp.asarray(hole), (19, 11)), to_numpy(expected))
+
+
+def trained(config: Config, steps: int):
+    """Return the logs of steps on one batch, the initial and the last train state."""
+    model, batch = MODELS["lama"](config), draw_batch((32, 32))
+    start = state = train_state.init_on_devices(model, config)
+    optimizers = model.make_optimizers(train_state.learning_rate_schedule(config))
+    step = jax.jit(partial(train_step, model, optimizers, lambda mask_bank, rng, n: mask_bank))
+    logs = []
+    for _ in range(steps):
+        state, scalars = step(state, (255 * batch.image).astype(jnp.uint8), batch.valid)
+        logs.append(scalars)
+    return jax.device_get(logs), start, state
+
+
+@pytest.fixture(scope="module")
+def overfitted():
+    return trained(ONE_BLOCK, TINY.main_phase.steps)
+
+
+def test_training_overfits_one_batch(overfitted):
+    """Of the adversarial term and of feature matching, the lower bound depends on the discriminator."""
+    logs, _, _ = overfitted
+    for term in ("l1", "perceptual"):
+        assert logs[-1][f"generator/{term}"] < 0.3 * logs[0][f"generator/{term}"], term
+    assert all(np.isfinite(value) for scalars in logs for value in scalars.values())
+
+
+def test_training_updates_both_networks_from_pytorchs_initial_values(overfitted):
+    _, start, end = overfitted
+    for before, after in ((start.params, end.params), (start.batch_stats, end.batch_stats)):
+        assert jax.tree.structure(before) == jax.tree.structure(after)
+        assert all((a != b).any() for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True))
+    generator, discriminator = start.params["generator"], start.params["discriminator"]
+    kernels = ((generator["block_1_1"]["global_to_local"], 9 * 24), (generator["up_1"], 9 * 16),  # fan in: outputs
+               (discriminator["conv2"], 16 * 4))
+    for layer, fan_in in kernels:
+        assert 0.9 < jnp.abs(layer["kernel"]).max() * fan_in**0.5 < 1.0001
+    assert (start.batch_stats["generator"]["encode"]["local_norm"]["var"] == 1).all()
+    assert (generator["encode"]["local_norm"]["scale"] == 1).all()
+
+
+def test_rematerialization_changes_no_number_and_bfloat16_trains(overfitted):
+    logs, _, _ = overfitted
+    recomputed, _, _ = trained(dataclasses.replace(ONE_BLOCK, remat=True), 1)
+    for name, value in recomputed[0].items():
+        np.testing.assert_allclose(value, logs[0][name], rtol=1e-4, err_msg=name)
+    half, _, _ = trained(dataclasses.replace(ONE_BLOCK, dtype="bfloat16"), 1)
+    for name in ("generator/l1", "generator/adversarial", "discriminator/adversarial"):
+        np.testing.assert_allclose(half[0][name], logs[0][name], rtol=0.05, err_msg=name)
+    assert all(np.isfinite(value) for value in half[0].values())
