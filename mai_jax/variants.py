@@ -23,6 +23,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mai_adversarial_0.001": {"losses.adversarial": 0.001},
     "mai_adversarial_1": {"losses.adversarial": 1.0},
     "mai_no_features": {"losses.perceptual": 0.0, "losses.style": 0.0},
+    # Not in the paper: the network predicts the difference from a smooth fill.
+    "mai_smooth_fill": {"generator.smooth_fill": True},
+    "pconv_smooth_fill": {"method": "pconv", "generator.smooth_fill": True},
     # Named as future work in the paper.
     "mai_region_norm": {"generator.norm": "region"},
 }

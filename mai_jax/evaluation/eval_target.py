@@ -83,13 +83,18 @@ def _stamp(fields: dict[str, Any], manifest: manifest_lib.Manifest | None) -> di
 
 
 def code_version() -> str:
-    """Return the package version and, in a git checkout, the commit, with "+changes" if tracked files differ."""
+    """Return the package version and, in a git checkout, the commit, with "+changes" if tracked files differ.
+
+    Only a repository that tracks this file counts: an installed copy may lie inside another repository, such as the
+    user's own with a virtual environment in it, whose commit says nothing about this package.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "--", Path(__file__).name)
         commit = git("rev-parse", "--short=12", "HEAD")
         changed = "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
     except (OSError, subprocess.CalledProcessError):

@@ -131,6 +131,7 @@ class Trainer:
             self.state, logs = train_step(self.state, images, self._mask_bank)
         self.step += 1
         self._pending = self.step, images, logs
+        self._metrics.mark_dispatched(self.step)
         return logs
 
     def finish_step(self) -> bool:

@@ -20,7 +20,7 @@ from tools.results_page import attention_examples, load_results
 EDGES = (0.1, 0.3, 0.4, 0.5, 0.6)
 RATIOS = (0.2, 0.35, 0.55)  # of each photograph's three holes
 OTHERS = {"pconv": "PConv", "mai_no_attention": "MAI without attention", "telea": "Telea",
-          "navier_stokes": "Navier-Stokes"}  # fmt: skip
+          "navier_stokes": "Navier-Stokes", "biharmonic": "biharmonic"}  # fmt: skip
 ABOUT = {"device": "one thing", "jax": "1", "jaxlib": "1", "dtype": "float32", "batch_size": 8, "image_size": 64,
          "rounds": 1, "steps_per_round": 1, "included": "All."}  # fmt: skip
 
@@ -85,7 +85,7 @@ def unwrap(text: str) -> str:
 
 
 LEADS = {"pconv": [1.0, 2.0, 4.5], "mai_no_attention": [0.1, 0.2, 0.3], "telea": [1.0, 1.5, 2.0],
-         "navier_stokes": [-1.0, -1.0, -1.0]}  # fmt: skip
+         "navier_stokes": [-1.0, -1.0, -1.0], "biharmonic": [2.0, 2.0, 2.0]}  # fmt: skip
 
 
 def test_expectations_that_are_met(monkeypatch, tmp_path):
@@ -101,7 +101,7 @@ def test_expectations_that_are_met(monkeypatch, tmp_path):
 def test_expectations_that_are_not_met(monkeypatch, tmp_path):
     leads = {"pconv": [-1.0, 2.0, 4.5],  # better in the mean, but the interval includes 0
              "mai_no_attention": [-0.1, -0.2, -0.3],  # significantly worse
-             "telea": [0.8, 0.9, 1.0], "navier_stokes": [1.0, 1.0, 1.0]}  # fmt: skip
+             "telea": [0.8, 0.9, 1.0], "navier_stokes": [1.0, 1.0, 1.0], "biharmonic": [1.0, 1.0, 1.0]}  # fmt: skip
     text = unwrap(page(monkeypatch, tmp_path, leads))
     assert ("MAI better than PConv in (.3,.4] and (.5,.6] by PSNR and SSIM: **not met**. PSNR in (.3,.4] +1.83 "
             "(\N{MINUS SIGN}1.00 to +4.50), **no**;") in text
@@ -122,12 +122,13 @@ def test_significant_differences_are_marked(monkeypatch, tmp_path):
     names = cells[0][2:]
     assert names == ["(.1,.3]", "(.3,.4]", "(.4,.5]", "(.5,.6]", "all"]
     by_metric, metric = {}, ""
-    for title, other, *row in cells[2:17]:
+    for title, other, *row in cells[2:20]:
         metric = title or metric
         by_metric[metric, other] = row
     assert by_metric["PSNR ↑", "PConv"][:3] == ["+1.83 (\N{MINUS SIGN}1.00 to +4.50)"] * 2 + ["-"]
     assert by_metric["PSNR ↑", "Navier-Stokes"][4] == "▼ \N{MINUS SIGN}1.00 (\N{MINUS SIGN}1.00 to \N{MINUS SIGN}1.00)"
     assert by_metric["hole l1 ↓", "Telea"][0].startswith("▲ \N{MINUS SIGN}0.01500 (")
+    assert by_metric["PSNR ↑", "biharmonic"][4] == "▲ +2.00 (+2.00 to +2.00)"
     assert by_metric["SSIM ↑", "mean colour"][0].startswith("▲ +0.1100")
 
 

@@ -1,4 +1,4 @@
-"""Evaluations of Telea and Navier-Stokes on the pairs on which the trained methods were evaluated."""
+"""Evaluations of the classical methods on the pairs on which the trained methods were evaluated."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from mai_jax.evaluation.evaluator import Holes, MetricSet, Samples, Truths
 from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.evaluation.report import result_files
 
-TITLES = {"telea": "Telea", "navier_stokes": "Navier-Stokes"}
+TITLES = {"telea": "Telea", "navier_stokes": "Navier-Stokes", "biharmonic": "biharmonic"}
 
 
 class ClassicalModel(NamedTuple):

@@ -161,8 +161,9 @@ def _means(table: Table) -> str:
 
     rows = {metric: {method: [cell(metric, method, i) for i in range(len(table.columns))] for method in methods}
             for metric, methods in table.means.items()}
+    notes = "".join(f"<p>{escape(note)}</p>" for note in table.notes)
     return "<p>Means over images. Bold: the best of a column. Small: the 95 % interval of the mean.</p>" \
-           + _table(table, rows, "means")
+           + _table(table, rows, "means") + notes
 
 
 def _differences(report: Report, table: Table) -> str:

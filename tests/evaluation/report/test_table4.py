@@ -101,8 +101,23 @@ def test_missing_values_are_dashes_and_infinity_is_a_symbol():
     assert table.intervals["psnr"]["MAI"] == (None, None, None, (30, math.inf))
     assert "± ∞" not in table4.markdown(table)
     for render in (table4.text, table4.markdown, table4.latex):
-        assert "nan" not in render(empty) and "inf" not in render(table).replace(r"\infty", "")
+        assert not re.search(r"\b(nan|inf)\b", render(empty) + render(table))
         assert r"\infty" in render(table) or "∞" in render(table)
+
+
+def test_infinite_values_are_counted_by_method():
+    records = [{**record(0.15, 30.0, "inf"), "hole_psnr": "inf"}, record(0.35, 31.0, "inf"), record(0.35, 20.0)]
+    table = table4.table(records, EDGES, "A_1")
+    assert table.notes == ("Pairs with infinite PSNR, because the image equals its truth: mean colour 2 (of 3). The "
+                           "mean of their column is infinite.",)
+    records[1]["hole_psnr"], records[2]["hole_psnr"] = 3.0, 4.0
+    records[2]["psnr"] = "inf"
+    psnr, hole_psnr = table4.table(records, EDGES, "A_1").notes
+    assert "A_1 1, mean colour 2 (of 3)" in psnr and "hole PSNR" in hole_psnr and "A_1 1 (of 3)" in hole_psnr
+    table = table4.table(records, EDGES, "A_1")
+    assert r"A\_1 1, mean colour 2" in table4.markdown(table) and f"\n{psnr}\n" in table4.text(table)
+    assert f"\n% {psnr}\n" in table4.latex(table)
+    assert table4.table([record(0.15, 30.0)], EDGES).notes == () == table.only(["all"]).notes
 
 
 def test_a_column_with_a_missing_value_shows_a_dash():
