@@ -129,7 +129,7 @@ class LaMa:
 
     width: int = option(64, "Generator: channels of the first layer; the blocks have eight times as many.", at_least=1,
                         at_most=WIDEST // 8)
-    blocks: int = option(18, "Generator: number of residual blocks.", at_least=0, at_most=1000)
+    blocks: int = option(18, "Generator: number of residual blocks.", at_least=0, at_most=100)
     discriminator_width: int = option(64, "Channels of the discriminator's first layer.", at_least=1, at_most=WIDEST)
     l1: float = option(10.0, "Weight of the difference on the valid pixels.")
     adversarial: float = option(10.0, "Generator: weight of the adversarial term.")

@@ -215,4 +215,7 @@ GLOBALS = {
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_parameter": lambda tensor, *rest: tensor,
     **{f"torch {name}Storage": np.dtype(code) for name, code in DTYPES.items()},
+    # Lists in TorchScript archives.
+    **{f"torch.jit._pickle {name}": lambda value, *rest: value
+       for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag")},
 }

@@ -2,9 +2,10 @@
 
 The networks, losses and weights are those of the authors' big-lama (source licence: Apache-2.0). Deviations:
 
-- The perceptual term (their HRF, weight 30) compares features of a dilated ResNet-50 that was trained for segmentation.
-  Those weights are not available here. VGG-16's features after pool1, pool2 and pool3 take their place, with weight 0.1:
-  for a hole in its mean colour the term is 26, and with weight 30 it would be a hundred times the adversarial term.
+- The perceptual term (their HRF, weight 30) compares features of a dilated ResNet-50 that was trained for
+  segmentation. Those weights are not available here. VGG-16's features after pool1, pool2 and pool3 take their place,
+  with weight 0.1: for a hole in its mean colour the term is 26, and with weight 30 it would be a hundred times the
+  adversarial term.
 - All gradients of a step are taken at its old parameters; the original updates the generator first.
 - Batch normalization stores the variance of the batch as it is (divided by n), not the unbiased one.
 """

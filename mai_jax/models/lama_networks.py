@@ -43,7 +43,7 @@ class Generator(nn.Module):
             inner = groups
             for j in (1, 2):
                 inner = FourierConv(self.width * 2**LEVELS, 3, 1, SHARE, train, name=f"block_{i}_{j}")(inner)
-            groups = Groups(*(a + b for a, b in zip(groups, inner, strict=True)))
+            groups = Groups(groups.local + inner.local, groups.whole + inner.whole)  # type: ignore[operator]  # no None
         x = groups.joined()
         for i in range(1, LEVELS + 1):
             up = nn.ConvTranspose(self.width * 2 ** (LEVELS - i), (3, 3), (2, 2), DOUBLING, transpose_kernel=True,

@@ -85,7 +85,7 @@ class FourierUnit(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        _, h, w, c = x.shape
+        *_, w, c = x.shape
         spectrum = jnp.fft.rfftn(to_float32(x), axes=(1, 2), norm="ortho")
         parts = jnp.stack([spectrum.real, spectrum.imag], axis=-1).reshape(*spectrum.shape[:3], 2 * c).astype(x.dtype)
         parts = nn.relu(batch_norm("norm", pointwise("conv", 2 * c, parts), train=self.train))

@@ -137,8 +137,9 @@ def init_values(key: Array, shapes: dict[str, Any]) -> dict[str, Any]:
 
     Kernels and biases of convolutions are uniform in +-1/sqrt(fan in), PyTorch's default, whose fan in of a transposed
     convolution counts its output channels; the vectors of power iteration are normal; scales and variances are 1,
-    everything else is 0. The query convolutions are orthogonal with gain 0.02, and without bias: PIC's authors initialize all layers
-    so, but their function does not find the weights of a spectrally normalized one, which keep PyTorch's default.
+    everything else is 0. The query convolutions are orthogonal with gain 0.02, and without bias: PIC's authors
+    initialize all layers so, but their function does not find the weights of a spectrally normalized one, which keep
+    PyTorch's default.
     One random array is split for all: on CPU, compiling one draw for each of about 300 arrays takes 30 s.
     """
     flat = traverse_util.flatten_dict(shapes)

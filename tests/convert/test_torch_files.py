@@ -87,7 +87,8 @@ def test_the_state_dict_is_found(tmp_path, form, content):
 
 def module(**attributes: bytes) -> bytes:
     """Return a module of a TorchScript archive."""
-    return made(name("__torch__.torch.nn", "Module"), mapping(training=FALSE, _is_full_backward_hook=NONE, **attributes))
+    state = mapping(training=FALSE, _is_full_backward_hook=NONE, **attributes)
+    return made(name("__torch__.torch.nn", "Module"), state)
 
 
 def test_the_tensors_of_a_torchscript_archive_have_the_names_of_a_state_dict(tmp_path):
@@ -105,7 +106,7 @@ def test_modules_are_visited_once_and_their_names_are_limited(tmp_path):
     assert len(read(tmp_path, zipped(nested, STORAGES))) == 1
     around = name("__torch__", "Module") + b")\x81q\1" + mapping(weight=WEIGHT, inner=b"h\1") + b"b"
     assert set(read(tmp_path, zipped(around, STORAGES))) == {"weight"}
-    for i in range(60):
+    for _ in range(60):
         nested = module(module=nested)
     assert "longer than 200 characters" in error_message(tmp_path, zipped(nested, STORAGES))
 

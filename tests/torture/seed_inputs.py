@@ -210,14 +210,14 @@ def comparisons() -> list[Tree]:
     times = {"ms_per_image": {"MAI": 2.0}, "of_each_round": {"MAI": [2.0, 2.5]}, "device": "1 x cpu", "jax": "0"}
     tree: Tree = {"table5.json": json.dumps(times).encode()}
     digest = hashlib.sha256("".join(f"{r['id']}\0{r['hole']}\0{r['pair']}\n" for r in rows).encode()).hexdigest()
-    for name in ("mai", "pconv"):
-        result = {"method": name.upper(), "protocol": "default", "about": "words", "pairs": 2, "edges": [0.1, 0.3, 0.6],
-                  "pairs_sha256": digest, "mai_jax": "0"}  # fmt: skip
+    for method in ("mai", "pconv"):
+        result = {"method": method.upper(), "protocol": "default", "about": "words", "pairs": 2,
+                  "edges": [0.1, 0.3, 0.6], "pairs_sha256": digest, "mai_jax": "0"}  # fmt: skip
         log = [{"step": 10 * i, "speed/steps_per_second": 5.0, "generator/total": "nan"} for i in (1, 2)]
-        tree |= {f"{name}/result.json": json.dumps(result).encode(),
-                 f"{name}/records.jsonl": "".join(json.dumps(record) + "\n" for record in rows).encode(),
-                 f"{name}/config.json": json.dumps(config_lib.to_dict(Config())).encode(),
-                 f"{name}/log.jsonl": "".join(json.dumps(line) + "\n" for line in log).encode()}  # fmt: skip
+        tree |= {f"{method}/result.json": json.dumps(result).encode(),
+                 f"{method}/records.jsonl": "".join(json.dumps(record) + "\n" for record in rows).encode(),
+                 f"{method}/config.json": json.dumps(config_lib.to_dict(Config())).encode(),
+                 f"{method}/log.jsonl": "".join(json.dumps(line) + "\n" for line in log).encode()}  # fmt: skip
     return [tree]
 
 
