@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from mai_jax.cli import app, lpips_flags
-from mai_jax.cli.arguments import Switch, add_mask_means, comma_list
+from mai_jax.cli.arguments import Switch, add_mask_reading, comma_list
 from mai_jax.errors import InputError
 
 PROTOCOLS = ("default", "edge_connect", "mat", "lama", "aot")  # of evaluation/protocols.py, which is slow to import
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pred", metavar="DIR", help="photographs that any program completed; no default")
     add("--truth", metavar="DIR", help="the originals of --pred, of the same names; no default")
     add("--masks", metavar="DIR", help="the masks of --pred, of the same names; no default")
-    add_mask_means(parser, "what white means in --masks")
+    add_mask_reading(parser, "--masks")
     add("--protocol", choices=PROTOCOLS, default="default", help="metric formulas; see docs/evaluation.md")
     add("--classical", action=Switch, help="add rows of Telea, Navier-Stokes and biharmonic inpainting")
     add("--against", type=comma_list, default=[], metavar="DIR,...",
@@ -58,7 +58,7 @@ def run(given: argparse.Namespace) -> None:
     if given.workdir is not None:
         target = eval_target.checkpoint(Path(given.workdir), given.step, given.data, given.holes)
     else:
-        target = eval_target.folders(*folders, given.mask_means)
+        target = eval_target.folders(*folders, given.mask_means, given.mask_threshold)
     target = target._replace(name=given.name or target.name)
     rows = METHODS if given.classical else {"mean_colour": METHODS["mean_colour"]}
     metric_set = MetricSet(protocols.PROTOCOLS[given.protocol], params)

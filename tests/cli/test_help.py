@@ -19,10 +19,11 @@ ROOT = Path(__file__).parents[2]
 # The flags of the scripts in the root, as scripts and jobs outside of the repository use them.
 DOORS = {
     "train": ["config", "config.batch_size", "workdir", "coordinator", "processes", "process", "replay"],
-    "evaluate": ["workdir", "step", "data", "holes", "pred", "truth", "masks", "mask_means", "protocol", "classical",
-                 "against", "lpips", "lpips_net", "lpips_weights", "lpips_vgg16", "lpips_heads", "fid_weights",
-                 "report", "name", "output"],
-    "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "dilate", "attention", "overwrite"],
+    "evaluate": ["workdir", "step", "data", "holes", "pred", "truth", "masks", "mask_means", "mask_threshold",
+                 "protocol", "classical", "against", "lpips", "lpips_net", "lpips_weights", "lpips_vgg16",
+                 "lpips_heads", "fid_weights", "report", "name", "output"],
+    "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "mask_threshold",
+                "allow_empty", "dilate", "attention", "overwrite"],
     "demo": ["checkpoint", "step", "host", "port"],
     "compare": ["config", "config.batch_size", "workdir", "methods"],
 }  # fmt: skip
