@@ -18,7 +18,8 @@ from mai_jax.variants import VARIANTS
 ROOT = Path(__file__).parents[2]
 # The flags of the scripts in the root, as scripts and jobs outside of the repository use them.
 DOORS = {
-    "train": ["config", "config.batch_size", "workdir", "coordinator", "processes", "process", "replay"],
+    "train": ["config", "config.batch_size", "workdir", "init_from", "init_partial", "continue_with", "coordinator",
+              "processes", "process", "replay"],
     "evaluate": ["workdir", "step", "data", "holes", "pred", "truth", "masks", "mask_means", "protocol", "classical",
                  "against", "lpips", "lpips_net", "lpips_weights", "lpips_vgg16", "lpips_heads", "fid_weights",
                  "report", "name", "output"],
