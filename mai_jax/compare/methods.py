@@ -9,7 +9,7 @@ from mai_jax import config as config_lib
 from mai_jax.config import Config
 from mai_jax.errors import InputError
 from mai_jax.models import TITLES, model_class
-from mai_jax.training import checkpointing
+from mai_jax.training import continuation
 from mai_jax.variants import VARIANTS, variant
 
 
@@ -27,7 +27,7 @@ class Method(NamedTuple):
 
     def is_trained(self) -> bool:
         """Return whether all steps are done. Raises InputError if the folder has a run with another config."""
-        reader = checkpointing.latest(self.config, self.workdir)
+        reader = continuation.latest(self.config, self.workdir)
         return reader is not None and reader.step == self.config.total_steps
 
 

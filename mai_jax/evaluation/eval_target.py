@@ -15,6 +15,8 @@ from mai_jax.evaluation.evaluator import Predict
 from mai_jax.evaluation.mask_benchmark import manifest as manifest_lib
 from mai_jax.inference import Inpainter
 from mai_jax.models import title
+from mai_jax.training import continuation
+from mai_jax.training.checkpointing import CheckpointReader
 
 
 class EvalTarget(NamedTuple):
@@ -59,6 +61,8 @@ def checkpoint(
     manifest = manifest_lib.load(holes) if holes else None
     edges = tuple(manifest.header.edges) if manifest else config.evaluation.edges
     stamp = {"step": inpainter.step, "photographs": repr(source), "image_size": config.image_size}
+    if history := continuation.describe(CheckpointReader(workdir, inpainter.step).history):
+        stamp["history"] = history
     dataset_name = Path(data or config.data.test or config.data.train).name
     dataset = ImageEvalDataset(source, config, manifest)
     return EvalTarget(title(config.method), dataset_name, dataset, inpainter.predict_samples, edges,

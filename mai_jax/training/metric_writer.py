@@ -61,6 +61,11 @@ class MetricWriter:
             self._event(step, summary=Summary(
                 value=[Summary.Value(tag=name, simple_value=value) for name, value in floats.items()]))
 
+    def write_event(self, step: int, text: str) -> None:
+        """Log a sentence about the run, such as a change of its config, as the field "event" of a line."""
+        with self._disk_full_as_input_error():
+            _append(self._log, json.dumps({"step": step, "wall_time": time.time(), "event": text}).encode() + b"\n")
+
     def write_image(self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         """Log an image, also as `pictures/NAME_STEP.png`."""
         png = io.BytesIO()
@@ -106,6 +111,9 @@ class NullWriter(MetricWriter):
         pass
 
     def write_scalars(self, step: int, values: Mapping[str, Any]) -> None:
+        pass
+
+    def write_event(self, step: int, text: str) -> None:
         pass
 
     def write_image(self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:

@@ -116,10 +116,13 @@ def test_two_processes_get_the_records_of_one(workdir, tmp_path):
 
 
 def test_the_result_files_are_complete_strict_json_and_reproducible(target, tmp_path):
+    changed = target._replace(stamp=target.stamp | {"history": ["after step 4: config.batch_size: 8 -> 16"]})
     for folder in ("a", "b"):
-        result_files.write(target, tmp_path / folder, "default", DEFAULT, BASELINE)
+        result_files.write(changed, tmp_path / folder, "default", DEFAULT, BASELINE)
     for name in FILES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+    assert "\nMAI, after step 4: config.batch\\_size: 8 -> 16.\n" in (tmp_path / "a" / "table4.md").read_text()
 
     def reject(constant):
         raise ValueError(constant)

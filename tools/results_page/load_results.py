@@ -116,10 +116,10 @@ def seconds(log: Log) -> float:
 
 
 def read_log(path: Path) -> Log:
-    """Return the lines of a log, with non-finite values as floats. Raises InputError if it is invalid."""
+    """Return the scalars of a log by line, with non-finite values as floats. Raises InputError if it is invalid."""
     lines = [_object(line, path) for line in _read(path).splitlines()]
     try:
-        log = [{name: float(value) for name, value in line.items()} for line in lines]
+        log = [{name: float(value) for name, value in line.items()} for line in lines if "event" not in line]
     except (TypeError, ValueError) as reason:
         raise InputError(f"{path}: is no training log ({reason}); run mai compare again") from reason
     if not all("step" in line for line in log):

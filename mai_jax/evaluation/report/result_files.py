@@ -1,5 +1,6 @@
 """The result files of an evaluation: records, result with provenance, tables, a picture and a page."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -66,6 +67,8 @@ def write(
         result["fid"] = _fid(target, metric_set, fid_params)
 
     table = table4.table(records, target.edges, target.row)
+    changes = tuple(f"{target.row}, {change}." for change in result.get("history", ()))
+    table = dataclasses.replace(table, notes=table.notes + changes)
     files = {
         "evaluation.png": _picture(target, metric_set, records),
         "table4.md": table4.markdown(table).encode(),
