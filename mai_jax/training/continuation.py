@@ -22,9 +22,9 @@ from mai_jax.training.train_state import learning_rate_schedule
 # Fields that may change during a run, and sections whose fields may: the parameters and the optimizers' states keep
 # their shapes and their meaning.
 CHANGEABLE = (
-    "batch_size", "dtype", "remat", "data", "holes", "losses", "evaluation", "main_phase", "finetune_phase",
-    "generator.adam", "discriminator.adam", "pic.kl", "pic.l1", "pic.adversarial", "pic.num_samples", "pic.adam",
-    "edge_connect",
+    "batch_size", "dtype", "remat", "accumulate", "ema_decay", "data", "holes", "losses", "evaluation", "main_phase",
+    "finetune_phase", "generator.adam", "discriminator.adam", "pic.kl", "pic.l1", "pic.adversarial", "pic.num_samples",
+    "pic.adam", "edge_connect",
 )  # fmt: skip
 STEPS = ("config.main_phase.steps", "config.finetune_phase.steps")
 

@@ -41,7 +41,7 @@ class Validation:
 
     def write(self, step: int, state: TrainState, writer: MetricWriter) -> None:
         """Write one picture (rows = photographs, columns = input, result, truth) and the hole's l1 of all of them."""
-        completion = self._predict(state.variables, self.batch, state.rng)
+        completion = self._predict(state.eval_variables, self.batch, state.rng)
         columns = {"input": show_hole(self.batch), "result": completion.image, "truth": self.batch.image}
         captions = [f"{name}\n{1 - valid.mean():.0%} hole"
                     for name, valid in zip(self.ids, self.batch.valid, strict=True)]  # fmt: skip

@@ -68,7 +68,8 @@ def train(config: Config, workdir: Path, how: Start = NO_CHANGES) -> signal.Sign
         if is_main:
             _write_description(config, workdir, state)
         interrupt = stack.enter_context(Interrupt())
-        checkpoints = stack.enter_context(CheckpointWriter(workdir, keep=config.run.keep_checkpoints))
+        checkpoints = stack.enter_context(CheckpointWriter(
+            workdir, keep=config.run.keep_checkpoints, keep_every=config.run.keep_every))
         writer = stack.enter_context(MetricWriter(workdir, step=start) if is_main else NullWriter())
         if start < config.total_steps:
             _log_changes(history, start, writer)
@@ -225,9 +226,11 @@ def check(config: Config, mesh: Mesh) -> None:
     model_class(config.method)
     if config.total_steps == 0:
         raise InputError("config.main_phase.steps=0: nothing to do; set the steps of a phase")
-    if config.batch_size % mesh.size:
-        raise InputError(f"config.batch_size={config.batch_size}: not a multiple of the {mesh.size} devices; "
-                         f"give --config.batch_size={-(-config.batch_size // mesh.size) * mesh.size}")
+    share = mesh.size * config.accumulate
+    if config.batch_size % share:
+        parts = f" times config.accumulate={config.accumulate}" if config.accumulate > 1 else ""
+        raise InputError(f"config.batch_size={config.batch_size}: not a multiple of the {mesh.size} devices{parts}; "
+                         f"give --config.batch_size={-(-config.batch_size // share) * share}")
 
 
 def phase_ends(config: Config) -> list[int]:
@@ -246,10 +249,13 @@ def restore_or_init(
         if not how.init_from:
             return state, []
         variables, entry = init_from.take(how, jax.device_get(state.variables))
-        return state.replace(**jax.device_put(variables, replicated)), [entry]
+        ema = jax.tree.map(np.copy, variables) if config.ema_decay else None
+        return state.replace(**jax.device_put({**variables, "ema": ema}, replicated)), [entry]
     init_from.check_resumed(how, reader)
     shapes = jax.eval_shape(lambda: train_state.checkpoint_items(train_state.init_state(model, config)))
-    items = {name: reader.read(name, item) for name, item in shapes.items()}
+    items = {name: reader.read(name, item) for name, item in shapes.items() if name in reader.meta["arrays"]}
+    if "ema" in shapes and "ema" not in items:  # switched on by --continue-with
+        items["ema"] = jax.tree.map(np.copy, items["params"])
     log.info("resuming from %s", reader.path)
     continuation.log_schedule(reader, config)
     state = train_state.restore_state(items, reader.step, config)
