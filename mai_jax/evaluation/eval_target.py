@@ -69,14 +69,18 @@ def checkpoint(
                       config.evaluation.batch_size, _stamp(stamp, manifest), inpainter.num_samples)
 
 
-def folders(prediction: str, truth: str, masks: str, mask_means: str) -> EvalTarget:
+def folders(
+    prediction: str, truth: str, masks: str, mask_means: str, mask_threshold: int | None = None
+) -> EvalTarget:  # fmt: skip
     """Return the predictions that any program wrote, matched by name with truths and masks, as a target.
 
-    The method has the name of the folder `prediction`. Raises InputError if the files do not match.
+    `mask_means` and `mask_threshold` are those of `mask_reader.read`; doubts about the masks are logged. The method has
+    the name of the folder `prediction`. Raises InputError if the files do not match, or no mask has a hole.
     """
     default = Config().evaluation
     name, dataset_name = Path(prediction).resolve().name, Path(truth).resolve().name
-    dataset = FolderEvalDataset(prediction, truth, masks, mask_means)
+    dataset = FolderEvalDataset(prediction, truth, masks, mask_means, mask_threshold)
+    dataset.check_masks()
     stamp = _stamp({"files": name}, None)
     return EvalTarget(name, dataset_name, dataset, None, default.edges, default.batch_size, stamp)
 

@@ -16,11 +16,10 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 
 from mai_jax import files
-from mai_jax.data import images
-from mai_jax.data.mask_files import valid_from_mask
+from mai_jax.data import images, mask_reader
 from mai_jax.errors import InputError
 from mai_jax.evaluation.ratio_bins import bin_of
 from mai_jax.files import write_atomically
@@ -76,8 +75,8 @@ class Manifest:
         if sha256(content).hexdigest() != entry.sha256:
             raise InputError(f"{path}: has changed since {NAME} was written (SHA-256); restore it or generate "
                              "the set again")
-        mask = images.decode_grey(content, str(path))
-        hole = hole_from_mask(mask, self.header.size, self.header.mask_means)
+        mask = mask_reader.read(content, str(path), self.header.mask_means)
+        hole = resize(mask.hole, self.header.size)
         if ratio_of(hole) != entry.ratio:
             raise InputError(f"{path}: has a hole ratio of {ratio_of(hole)!r} and its manifest says {entry.ratio!r}; "
                              "the manifest was edited, generate it again")
@@ -136,12 +135,13 @@ def entry_of(id: str, file: str, content: bytes, hole: Bool[np.ndarray, "h w"], 
     return Entry(id, file, ratio, bin_of(ratio, edges), bool(border.any()), sha256(content).hexdigest())
 
 
-def hole_from_mask(mask: UInt8[np.ndarray, "a b"], size: int | None, mask_means: str) -> Bool[np.ndarray, "h w"]:
-    """Return the hole (True = missing) of the grey values of a mask file, at `size` x `size` pixels or not resized."""
-    if size is not None:  # nearest neighbour in integers: the floats of Pillow may round to another pixel
-        rows, columns = ((2 * np.arange(size) + 1) * n // (2 * size) for n in mask.shape)
-        mask = mask[rows[:, None], columns]
-    return ~valid_from_mask(mask, mask_means)
+def resize(hole: Bool[np.ndarray, "a b"], size: int | None) -> Bool[np.ndarray, "h w"]:
+    """Return the hole resized to `size` x `size` pixels by nearest neighbour; not resized if `size` is None."""
+    if size is None:
+        return hole
+    # In integers: the floats of Pillow may round to another pixel.
+    rows, columns = ((2 * np.arange(size) + 1) * n // (2 * size) for n in hole.shape)
+    return hole[rows[:, None], columns]
 
 
 def _command(path: Path) -> str | None:
