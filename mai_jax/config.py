@@ -181,6 +181,8 @@ class Run:
     save_every: int = option(1000, "Steps between two checkpoints.", at_least=1)
     keep_checkpoints: int = option(3, "Newest checkpoints that stay on disk.", at_least=1)
     keep_every: int = option(0, "Checkpoints of every so many steps stay on disk, too; 0 = none.", at_least=0)
+    keep_best: str = option("none", "Metric of validation by which the best checkpoint is kept, too, in WORKDIR/best.",
+                            choices=("none", "hole_l1", "psnr"))
     validation_every: int = option(5000, "Steps between two validation pictures.", at_least=1)
     validation_images: int = option(8, "Held-out photographs in each validation picture.", at_least=0)
     read_threads: int = option(2, "Threads that read and decode photographs.", at_least=1)

@@ -49,6 +49,7 @@ def disk(config: Config, workdir: Path) -> Section:
     saves = math.ceil(config.total_steps / config.run.save_every)
     kept_longer = config.total_steps // config.run.keep_every if config.run.keep_every else 0
     more = max(0, min(config.run.keep_checkpoints + 1 + kept_longer, saves) - len(checkpointing.steps(workdir)))
+    more += 2 if config.run.keep_best != "none" else 0  # smaller: without the optimizer's state
     needed = more * size + checkpointing.MARGIN
     folder = next(parent for parent in (workdir.absolute(), *workdir.absolute().parents) if parent.exists())
     free = shutil.disk_usage(folder).free
