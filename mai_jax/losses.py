@@ -31,6 +31,12 @@ def perceptual(predicted: Features, truth: Features) -> Float[Array, ""]:
     return sum(terms)  # type: ignore[return-value]
 
 
+def squared_features(predicted: Features, truth: Features) -> Float[Array, ""]:
+    """Return the squared difference of feature maps, averaged within each layer, summed over layers, as in LaMa."""
+    terms = (jnp.mean(jnp.square(to_float32(p) - to_float32(t))) for p, t in zip(predicted, truth, strict=True))
+    return sum(terms)  # type: ignore[return-value]
+
+
 def style(predicted: Features, truth: Features) -> Float[Array, ""]:
     """Return L_style, Eq. 14-15: L1 between Gram matrices, averaged within each layer, summed over layers."""
     terms = (jnp.mean(jnp.abs(_gram(p) - _gram(t))) for p, t in zip(predicted, truth, strict=True))

@@ -2,7 +2,8 @@
 
 A pickle is a program for a stack machine. This one implements only the instructions that `torch.save` writes
 (protocol 2, from Python 2 and 3), and byte strings (protocol 3), in which NumPy stores numbers. It creates dicts,
-lists, tuples, strings and numbers, and calls only the functions that it is given.
+lists, tuples, strings and numbers, and calls only the functions that it is given. Objects of classes that it is told to
+expect become `Attributes`.
 """
 
 import io
@@ -24,18 +25,29 @@ MAX_INSTRUCTIONS = 1_000_000  # about 40 per tensor
 Stack = list[Any]
 
 
+class Attributes(dict):
+    """What is kept of an object of a class that is not imported: its items if it is a container, and its attributes."""
+
+    state: Any = None  # the attributes, a dict in most cases; never copied, as a hostile pickle could repeat that
+
+
+class ClassName(str):
+    """The name of a class whose objects become `Attributes`; nothing is called by it."""
+
+
 def ignore(value: Any, state: Any) -> None:
     """Set no attributes: the default of `load`."""
 
 
 def load(
     file: io.BytesIO, names: Mapping[str, Any], persistent_load: Callable[..., Any] | None = None,
-    set_state: Callable[[Any, Any], None] = ignore,
+    set_state: Callable[[Any, Any], None] = ignore, is_class: Callable[[str], bool] = lambda name: False,
 ) -> Any:  # fmt: skip
     """Return the object of the next pickle in the file, which is left open at the pickle's end.
 
     `names` maps the names in the pickle ("module name") to objects, `persistent_load` the persistent identifiers.
-    `set_state` is called with an object and the attributes that the pickle gives it.
+    `set_state` is called with an object and the attributes that the pickle gives it. `is_class` says which other names
+    are classes whose objects become `Attributes`.
 
     Raises InputError for an unknown name or instruction. A damaged pickle raises exceptions of many types, without
     side effects.
@@ -52,17 +64,22 @@ def load(
         elif name in ("BINGET", "LONG_BINGET"):
             stack.append(memo[argument])
         elif name == "GLOBAL":
-            if argument not in names:
+            if argument not in names and not is_class(argument):
                 raise InputError(f"refers to {argument[:80]!r}, which is not executed; give the file of a state dict")
-            stack.append(names[argument])
+            stack.append(names[argument] if argument in names else ClassName(argument))
         elif name == "REDUCE":
-            arguments = stack.pop()
-            stack.append(stack.pop()(*arguments))
+            arguments, function = stack.pop(), stack.pop()
+            stack.append(Attributes() if isinstance(function, ClassName) else function(*arguments))
+        elif name == "NEWOBJ" and isinstance(stack[-2], ClassName):
+            stack[-2:] = [Attributes()]
         elif name == "BINPERSID" and persistent_load is not None:
             stack.append(persistent_load(*stack.pop()))
         elif name == "BUILD":
             state = stack.pop()
-            set_state(stack[-1], state)
+            if isinstance(stack[-1], Attributes):
+                stack[-1].state = state
+            else:
+                set_state(stack[-1], state)
         elif name != "PROTO":
             _collect(name, argument, stack)
     raise InputError(f"its pickle has more than {MAX_INSTRUCTIONS} instructions; give the file of a state dict")

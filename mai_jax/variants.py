@@ -14,6 +14,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "pconv": {"method": "pconv"},
     "edge_connect": {"method": "edge_connect"},
     "pic": {"method": "pic"},
+    "lama": {"method": "lama"},  # later than the paper
     # Fig. 10 and section 5: no attention; attention at one stage (named by its size at 256 px); loss weights.
     "mai_no_attention": {"generator.attention_stages": ()},
     "mai_attention_32": {"generator.attention_stages": (1,)},

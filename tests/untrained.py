@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from mai_jax import config as config_lib
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.training import checkpointing, train_state
 
 
@@ -16,7 +16,7 @@ def untrained_run(folder: Path, **fields) -> Path:
         "image_size": 32, "batch_size": 8, "generator": config_lib.Generator(width=4, se_reduction=4),
         "discriminator": config_lib.Discriminator(width=4), "vgg16": config_lib.VGG16(weights="random", width=4),
         "main_phase": config_lib.Phase(steps=1), **fields})  # fmt: skip
-    state = train_state.init_on_devices(MODELS[config.method](config), config)
+    state = train_state.init_on_devices(model_class(config.method)(config), config)
     items = {"params": {"params": state.params, "batch_stats": state.batch_stats}, "opt_state": state.opt_state}
     with checkpointing.CheckpointWriter(folder, keep=1) as writer:
         writer.save(1, items, {"config": config_lib.to_dict(config)})

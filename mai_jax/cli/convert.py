@@ -1,14 +1,15 @@
 """Convert weights of the public PyTorch implementations of the baselines to a checkpoint folder.
 
     mai convert edge_connect --output=DIR --edge-generator=FILE --image-generator=FILE
+    mai convert lama --output=DIR --generator=FILE
     mai convert pic --output=DIR --encoder=FILE --generator=FILE
     mai convert pconv --output=DIR --generator=FILE
 
-A FILE is a state dict, .safetensors or written by torch.save; nothing in it is executed. DIR is then used like the
-folder of a training, as in `mai inpaint --checkpoint=DIR`, `mai evaluate --workdir=DIR` and
-`Inpainter.from_checkpoint(DIR)`. A discriminator that is not given gets initial values: prediction does not use it.
-EdgeConnect then predicts as in its authors' test, with the edge generator's edges everywhere; with --edges=hole it
-keeps the edges of given pixels.
+A FILE is a state dict, .safetensors or written by torch.save; of LaMa also a training checkpoint or a TorchScript
+archive. Nothing in it is executed. DIR is then used like the folder of a training, as in
+`mai inpaint --checkpoint=DIR`, `mai evaluate --workdir=DIR` and `Inpainter.from_checkpoint(DIR)`. A discriminator that
+is not given gets initial values: prediction does not use it. EdgeConnect then predicts as in its authors' test, with
+the edge generator's edges everywhere; with --edges=hole it keeps the edges of given pixels.
 """
 
 import argparse
@@ -19,10 +20,10 @@ from pathlib import Path
 import jax
 
 from mai_jax import config as config_lib
-from mai_jax.convert import checkpoint_folder, edge_connect, pconv, pic, torch_files
+from mai_jax.convert import checkpoint_folder, edge_connect, lama, pconv, pic, torch_files
 from mai_jax.convert.state_dict import Tensors
 
-IMPLEMENTATIONS = {"edge_connect": edge_connect, "pic": pic, "pconv": pconv}
+IMPLEMENTATIONS = {"edge_connect": edge_connect, "lama": lama, "pic": pic, "pconv": pconv}
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def convert(
     """
     converter = IMPLEMENTATIONS[implementation]
     checkpoint_folder.check(output)
-    networks = {source.network: Tensors(f"--{flag}={files[flag]}", torch_files.read(files[flag]))
+    networks = {source.network: Tensors(f"--{flag}={files[flag]}", torch_files.read(files[flag]), source.within)
                 for flag, source in converter.SOURCES.items() if flag in files}  # fmt: skip
     config = converter.config(networks)
     config.image_size = image_size

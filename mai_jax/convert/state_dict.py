@@ -17,16 +17,24 @@ class Source(NamedTuple):
     network: str  # as the converter names it
     file: str  # its authors' name for it
     required: bool = True  # False: a discriminator, which prediction does not need
+    within: tuple[str, ...] = ()  # what its tensors' names may start with in a file of several networks
 
 
 class Tensors:
     """One network's state dict; every tensor is taken from it once.
 
-    Error messages name it with `where`. All methods raise InputError.
+    Error messages name it with `where`. All methods raise InputError. If the names of some tensors start with an entry
+    of `within`, these are the network's, without that start, and the others are not.
     """
 
-    def __init__(self, where: str, tensors: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, where: str, tensors: Mapping[str, np.ndarray], within: tuple[str, ...] = ()) -> None:
         self.where, self._rest = where, dict(tensors)
+        for start in within:
+            if own := {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}:
+                self._rest = own
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rest
 
     def width(self, *names: str) -> int:
         """Return the length of the first axis of the first of these tensors that is present."""

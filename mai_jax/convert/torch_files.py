@@ -1,5 +1,7 @@
 """Read state dicts from files: .safetensors, and those of `torch.save` (zip since PyTorch 1.6, its own format before).
 
+A training checkpoint of PyTorch Lightning holds one among other objects. Of a TorchScript archive the tensors are read,
+named as in a state dict; its code is not.
 Nothing in a file is executed, and reading takes no more memory than a small multiple of the file's size.
 """
 
@@ -23,6 +25,7 @@ MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # of the format before PyTorch 1.
 DTYPES = {"Float": "<f4", "Double": "<f8", "Half": "<f2", "Long": "<i8", "Int": "<i4", "Short": "<i2", "Char": "i1",
           "Byte": "u1", "Bool": "?"}  # fmt: skip
 MAX_LISTED = 8  # names in a message
+MAX_NAME = 200  # characters of a tensor's name in a TorchScript archive
 
 
 class Storage(NamedTuple):
@@ -67,6 +70,8 @@ def read(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
 
 def _state_dict(content: Any) -> dict[str, Any]:
     """Return `content`, or its only entry that is a state dict, as in EdgeConnect's {"iteration", "generator"}."""
+    if isinstance(content, unpickle.Attributes):
+        content = _of_modules(content)
     if _is_state_dict(content):
         return content
     if not isinstance(content, dict):
@@ -85,6 +90,29 @@ def _is_state_dict(value: Any) -> bool:
             and all(isinstance(k, str) and isinstance(v, Tensor | np.ndarray) for k, v in value.items()))  # fmt: skip
 
 
+def _of_modules(root: unpickle.Attributes) -> dict[str, Tensor]:
+    """Return the tensors of a TorchScript module and of the modules in it, by their dotted names.
+
+    Each module is visited once, under one of its names: a hostile file could nest shared ones without end.
+    """
+    tensors: dict[str, Tensor] = {}
+    seen, found = set(), [("", root.state)]
+    while found:
+        prefix, attributes = found.pop()
+        if not isinstance(attributes, dict) or id(attributes) in seen:
+            continue
+        seen.add(id(attributes))
+        for name, value in attributes.items():
+            path = f"{prefix}{name}"
+            if len(path) > MAX_NAME:
+                raise InputError(f"the name of a tensor in it is longer than {MAX_NAME} characters: {path}")
+            if isinstance(value, Tensor):
+                tensors[path] = value
+            elif isinstance(value, unpickle.Attributes):
+                found.append((f"{path}.", value.state))
+    return tensors
+
+
 def _without_prefix(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Remove the prefix "module." of training on several GPUs, as in PIC's public weights."""
     if not all(name.startswith("module.") for name in tensors):
@@ -95,17 +123,17 @@ def _without_prefix(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _zip(data: bytes) -> tuple[Any, Contents]:
     """Return the unpickled object and the storages of a zip file."""
     archive = zipfile.ZipFile(io.BytesIO(data))
-    entries = archive.infolist()
-    plain = all(e.compress_type == zipfile.ZIP_STORED and e.compress_size == e.file_size for e in entries)
-    if not plain or sum(e.file_size for e in entries) > len(data):
-        raise InputError("its entries are compressed or overlap, unlike those of torch.save; save it again with it")
     pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise InputError("a zip file without data.pkl, not written by torch.save; give the file of a state dict")
     folder = pickles[0].removesuffix("data.pkl")
+    entries = [entry for entry in archive.infolist() if not entry.filename.startswith(f"{folder}code/")]  # not read
+    plain = all(e.compress_type == zipfile.ZIP_STORED and e.compress_size == e.file_size for e in entries)
+    if not plain or sum(e.file_size for e in entries) > len(data):
+        raise InputError("its entries are compressed or overlap, unlike those of torch.save; save it again with it")
     if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
         raise InputError("its numbers are big-endian; save it again on another machine")
-    content = unpickle.load(io.BytesIO(archive.read(pickles[0])), GLOBALS, _storage)
+    content = unpickle.load(io.BytesIO(archive.read(pickles[0])), GLOBALS, _storage, is_class=_is_class)
     return content, functools.cache(lambda key: archive.read(f"{folder}data/{key}"))
 
 
@@ -123,7 +151,8 @@ def _legacy(data: bytes) -> tuple[Any, Contents]:
             raise ValueError("two descriptions of one storage")
         return storage
 
-    magic, version, _, content, keys = (unpickle.load(file, GLOBALS, persistent_load) for _ in range(5))
+    magic, version, _, content, keys = (
+        unpickle.load(file, GLOBALS, persistent_load, is_class=_is_class) for _ in range(5))
     if (magic, version) != (MAGIC, VERSION):
         raise ValueError("not this format")
     raw, end = {}, file.tell()
@@ -170,6 +199,15 @@ def _array(tensor: Tensor, storages: Contents) -> np.ndarray:
     return np.ndarray(shape, storage.dtype, raw, size * offset, [size * stride for stride in strides])
 
 
+def _is_class(name: str) -> bool:
+    return name in CLASSES or name.partition(" ")[0].partition(".")[0] in CLASS_PACKAGES
+
+
+# What else TorchScript archives and Lightning's checkpoints (with the settings of a training) refer to.
+CLASS_PACKAGES = ("__torch__", "pytorch_lightning", "omegaconf")
+BUILTIN_TYPES = ("dict", "list", "tuple", "str", "unicode", "int", "long", "float", "bool")
+CLASSES = ("typing Any", "collections defaultdict",
+           *(f"{module} {name}" for module in ("builtins", "__builtin__") for name in BUILTIN_TYPES))
 # The names that a pickled state dict may refer to, and the functions and dtypes called for them.
 GLOBALS = {
     "collections OrderedDict": _ordered_dict,
@@ -177,4 +215,7 @@ GLOBALS = {
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_parameter": lambda tensor, *rest: tensor,
     **{f"torch {name}Storage": np.dtype(code) for name, code in DTYPES.items()},
+    # Lists in TorchScript archives.
+    **{f"torch.jit._pickle {name}": lambda value, *rest: value
+       for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag")},
 }

@@ -78,6 +78,10 @@ class ImageEvalDataset(EvalDataset):
         if manifest is not None:
             self._hole_of = _manifest_holes(manifest, self._size)
             self._bins = [i for i in range(len(manifest.header.edges) - 1) if manifest.entries_in_bin(i)]
+            if not self._bins:
+                raise InputError(f"{manifest.folder}: none of its {len(manifest.entries)} masks has a hole ratio in "
+                                 f"one of the bins with the edges {manifest.header.edges}; list them with other "
+                                 "--edges or the other --mask-means")
         else:
             self._hole_of = _drawn_holes(config) if config.holes.test_masks == DRAWN else _mask_file_holes(config)
             self._bins = list(range(len(config.evaluation.edges) - 1))
@@ -133,8 +137,10 @@ def _manifest_holes(manifest: Manifest, size: int) -> Callable[[str, int], tuple
         entry = entries[_hash(image_id) % len(entries)]
         hole = manifest.read_hole(entry)
         if hole.shape != (size, size):
+            is_listed = manifest.header.made_by.get("command") == "bin"
+            command = f"mai masks bin {manifest.folder} --size={size}" if is_listed else f"mai masks make --size={size}"
             raise InputError(f"{manifest.folder / entry.file}: is {hole.shape[1]} x {hole.shape[0]} pixels and the run "
-                             f"has {size}; generate the masks with --size={size}")
+                             f"has {size}; use `{command}` with the flags of the earlier command")
         return entry.id, hole
 
     return hole_of

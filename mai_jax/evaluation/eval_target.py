@@ -14,7 +14,9 @@ from mai_jax.evaluation.dataset import EvalDataset, FolderEvalDataset, ImageEval
 from mai_jax.evaluation.evaluator import Predict
 from mai_jax.evaluation.mask_benchmark import manifest as manifest_lib
 from mai_jax.inference import Inpainter
-from mai_jax.models import TITLES
+from mai_jax.models import title
+from mai_jax.training import continuation
+from mai_jax.training.checkpointing import CheckpointReader
 
 
 class EvalTarget(NamedTuple):
@@ -59,9 +61,11 @@ def checkpoint(
     manifest = manifest_lib.load(holes) if holes else None
     edges = tuple(manifest.header.edges) if manifest else config.evaluation.edges
     stamp = {"step": inpainter.step, "photographs": repr(source), "image_size": config.image_size}
+    if history := continuation.describe(CheckpointReader(workdir, inpainter.step).history):
+        stamp["history"] = history
     dataset_name = Path(data or config.data.test or config.data.train).name
     dataset = ImageEvalDataset(source, config, manifest)
-    return EvalTarget(TITLES[config.method], dataset_name, dataset, inpainter.predict_samples, edges,
+    return EvalTarget(title(config.method), dataset_name, dataset, inpainter.predict_samples, edges,
                       config.evaluation.batch_size, _stamp(stamp, manifest), inpainter.num_samples)
 
 
@@ -87,13 +91,18 @@ def _stamp(fields: dict[str, Any], manifest: manifest_lib.Manifest | None) -> di
 
 
 def code_version() -> str:
-    """Return the package version and, in a git checkout, the commit, with "+changes" if tracked files differ."""
+    """Return the package version and, in a git checkout, the commit, with "+changes" if tracked files differ.
+
+    Only a repository that tracks this file counts: an installed copy may lie inside another repository, such as the
+    user's own with a virtual environment in it, whose commit says nothing about this package.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "--", Path(__file__).name)
         commit = git("rev-parse", "--short=12", "HEAD")
         changed = "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
     except (OSError, subprocess.CalledProcessError):

@@ -26,7 +26,7 @@ Holes = Bool[Array | np.ndarray, "b h w"]
 class Protocol:
     """A definition of which images are compared, and by which metrics.
 
-    `about` is the definition in words, for reports. `metrics` are functions of two batches in [0, 1].
+    `about` is the definition in words, for reports. `metrics` are functions of two batches of levels.
     """
 
     about: str
@@ -62,7 +62,7 @@ class Protocol:
         return {name: column[:, 0] for name, column in columns.items()}
 
     def _measure(self, prediction: Prediction, truth: Pixels, hole: Holes) -> dict[str, Float[Array, "b"]]:
-        a, b = (x.astype(jnp.float32) / 255 for x in (self.compared(prediction, truth, hole), truth))
+        a, b = self.compared(prediction, truth, hole), jnp.asarray(truth)  # levels: see `metrics`
         pair = (metrics.grey(a), metrics.grey(b)) if self.grey else (a, b)
         in_hole = {"hole_psnr": metrics.hole_psnr(a, b, hole), "hole_l1": metrics.hole_l1(a, b, hole)}
         return {name: metric(*pair) for name, metric in self.metrics.items()} | in_hole
@@ -79,11 +79,14 @@ def _truncate(x: Float[Array | np.ndarray, "..."]) -> UInt8[Array, "..."]:
     return jnp.floor(jnp.clip(x.astype(jnp.promote_types(x.dtype, jnp.float32)), 0, 1) * 255).astype(jnp.uint8)
 
 
+# The scripts of EdgeConnect, MAT and AOT-GAN take the mean over all images, infinite values included.
+INFINITE = (" The PSNR of an image that equals its truth is infinite, and so is a mean that includes it, as in the "
+            "published scripts.")
 PROTOCOLS = {
     "default": Protocol(
         "Completed image, rounded to uint8, RGB. PSNR per image with range 255. SSIM with a Gaussian window of 11 "
         "pixels and sigma 1.5, population moments, windows inside the image, mean over channels. l1: mean absolute "
-        "difference over pixels and channels, divided by 255.",
+        "difference over pixels and channels, divided by 255." + INFINITE,
         {"psnr": metrics.psnr, "ssim": metrics.ssim, "l1": metrics.l1},
         completes_files=True,
     ),
@@ -91,13 +94,13 @@ PROTOCOLS = {
         "As EdgeConnect's scripts/metrics.py. Completed image, truncated to uint8, then grey (0.2125 R + 0.7154 G + "
         "0.0721 B). PSNR of grey with range 1. SSIM of grey with 51 x 51 equal weights, sample moments, windows "
         "inside the image. l1: sum |a - b| / sum (a + b) of grey. The project saves under the truth's file type: its "
-        "numbers on JPEG photographs contain JPEG's errors.",
+        "numbers on JPEG photographs contain JPEG's errors." + INFINITE,
         {"psnr": metrics.psnr, "ssim": partial(metrics.ssim_uniform, size=51), "l1": metrics.relative_l1},
         truncated=True, grey=True,
     ),
     "mat": Protocol(
         "As MAT's cal_psnr_ssim_l1.py: the formulas of default, on the files as they are. Completed image, rounded to "
-        "uint8, RGB.",
+        "uint8, RGB." + INFINITE,
         {"psnr": metrics.psnr, "ssim": metrics.ssim, "l1": metrics.l1},
     ),
     "lama": Protocol(
@@ -109,7 +112,7 @@ PROTOCOLS = {
     "aot": Protocol(
         "As AOT-GAN's eval.py. Completed image, truncated to uint8, RGB. PSNR per image with range 255. SSIM with "
         "7 x 7 equal weights, sample moments, windows inside the image, mean over channels. l1: sum |a - b| / "
-        "sum (a + b) over pixels and channels.",
+        "sum (a + b) over pixels and channels." + INFINITE,
         {"psnr": metrics.psnr, "ssim": partial(metrics.ssim_uniform, size=7), "l1": metrics.relative_l1},
         truncated=True,
     ),

@@ -136,9 +136,10 @@ def init_values(key: Array, shapes: dict[str, Any]) -> dict[str, Any]:
     """Return initial variables ("params" and "batch_stats") of the shapes that `jax.eval_shape` gives.
 
     Kernels and biases of convolutions are uniform in +-1/sqrt(fan in), PyTorch's default, whose fan in of a transposed
-    convolution counts its output channels; the vectors of power iteration are normal; scales are 1, everything else
-    is 0. The query convolutions are orthogonal with gain 0.02, and without bias: PIC's authors initialize all layers
-    so, but their function does not find the weights of a spectrally normalized one, which keep PyTorch's default.
+    convolution counts its output channels; the vectors of power iteration are normal; scales and variances are 1,
+    everything else is 0. The query convolutions are orthogonal with gain 0.02, and without bias: PIC's authors
+    initialize all layers so, but their function does not find the weights of a spectrally normalized one, which keep
+    PyTorch's default.
     One random array is split for all: on CPU, compiling one draw for each of about 300 arrays takes 30 s.
     """
     flat = traverse_util.flatten_dict(shapes)
@@ -157,12 +158,14 @@ def init_values(key: Array, shapes: dict[str, Any]) -> dict[str, Any]:
                if path[-2:] == (QUERY, "kernel")}  # one in each network
     for path, leaf in flat.items():
         if path not in values:
-            values[path] = jnp.full(leaf.shape, path[-1].endswith(("scale", "/sigma")), leaf.dtype)
+            values[path] = jnp.full(leaf.shape, path[-1].endswith(("scale", "/sigma", "var")), leaf.dtype)
     return traverse_util.unflatten_dict(values)
 
 
 def _draw(distribution: Any, key: Array, shapes: dict[Any, Any]) -> dict[Any, Array]:
     """Return arrays of these shapes, float32, from one call of `distribution`."""
+    if not shapes:
+        return {}
     ends = np.cumsum([math.prod(leaf.shape) for leaf in shapes.values()])
     parts = jnp.split(distribution(key, (int(ends[-1]),), jnp.float32), ends[:-1])
     return {path: part.reshape(leaf.shape) for (path, leaf), part in zip(shapes.items(), parts, strict=True)}

@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -60,6 +60,11 @@ class MetricWriter:
             _append(self._log, json.dumps(line).encode() + b"\n")
             self._event(step, summary=Summary(
                 value=[Summary.Value(tag=name, simple_value=value) for name, value in floats.items()]))
+
+    def write_event(self, step: int, text: str) -> None:
+        """Log a sentence about the run, such as a change of its config, as the field "event" of a line."""
+        with self._disk_full_as_input_error():
+            _append(self._log, json.dumps({"step": step, "wall_time": time.time(), "event": text}).encode() + b"\n")
 
     def write_image(self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         """Log an image, also as `pictures/NAME_STEP.png`."""
@@ -108,6 +113,9 @@ class NullWriter(MetricWriter):
     def write_scalars(self, step: int, values: Mapping[str, Any]) -> None:
         pass
 
+    def write_event(self, step: int, text: str) -> None:
+        pass
+
     def write_image(self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         pass
 
@@ -115,39 +123,57 @@ class NullWriter(MetricWriter):
         pass
 
 
+class Mark(NamedTuple):
+    """A point in time: `seconds` of the clock, and the seconds spent waiting for photographs until then."""
+
+    seconds: float
+    data_wait: float
+
+
 class MetricLogger:
-    """Averages the scalars of the steps and reports them, with speed and time left, every `run.log_every` steps."""
+    """Averages the scalars of the steps and reports them, with speed and time left, every `run.log_every` steps.
+
+    The speed is counted between the times at which two steps were dispatched, not between those at which their scalars
+    arrive: the scalars of a step arrive after the next step is dispatched, which on some devices waits until that one
+    is computed, but those of the step before a checkpoint arrive at once. Every interval then has one wait for
+    photographs and one computation per step. It starts after the first step, which includes compilation.
+    """
 
     def __init__(self, config: Config, writer: MetricWriter) -> None:
         self._config = config
         self._writer = writer
         self._values: dict[str, list[float]] = defaultdict(list)
-        self._data_wait = 0.0  # seconds since the last report
-        self._since: tuple[int, float] | None = None  # (step, time) of the last report
+        self._data_wait = 0.0  # seconds since the start
+        self._marks: dict[int, Mark] = {}  # of the last two dispatched steps: the scalars of both may be missing
+        self._since: tuple[int, Mark] | None = None  # the step from which speed counts
 
     def add_data_wait(self, seconds: float) -> None:
         """Add time spent waiting for photographs."""
         self._data_wait += seconds
 
+    def mark_dispatched(self, step: int) -> None:
+        """Note the time: `step` is dispatched, and every step before it is computed."""
+        self._marks[step] = Mark(time.monotonic(), self._data_wait)
+        self._marks.pop(step - 2, None)
+        if self._since is None:
+            self._since = step, self._marks[step]
+
     def add(self, step: int, values: dict[str, float]) -> None:
-        """Add the scalars of a step."""
+        """Add the scalars of a step that is dispatched."""
         for name, value in values.items():
             self._values[name].append(value)
-        if self._since is None:
-            self._since = step, time.monotonic()  # speed counts from here: the first step includes compilation
-            self._data_wait = 0.0
         if step % self._config.run.log_every == 0:
             self._report(step)
 
     def _report(self, step: int) -> None:
         means = {name: sum(values) / len(values) for name, values in self._values.items()}
         self._values.clear()
-        assert self._since is not None  # `add` has set it
-        (last_step, last_time), now = self._since, time.monotonic()
+        assert self._since is not None  # `mark_dispatched` has set it
+        (last_step, last), now = self._since, self._marks[step]
         line = f"step {step}/{self._config.total_steps}"
         if step > last_step:
-            speed = (step - last_step) / (now - last_time)
-            data_wait = self._data_wait / (now - last_time)
+            speed = (step - last_step) / (now.seconds - last.seconds)
+            data_wait = (now.data_wait - last.data_wait) / (now.seconds - last.seconds)
             means |= {"speed/steps_per_second": speed, "speed/data_wait": data_wait}
             line += f"  {speed:.2f} steps/s  data wait {data_wait:.1%}"
             line += f"  left {duration((self._config.total_steps - step) / speed)}"
@@ -155,7 +181,7 @@ class MetricLogger:
         terms = "  ".join(f"{network} {loss:.4f}" for network, loss in losses.items())
         log.info("%s  %s", line, terms)
         self._writer.write_scalars(step, means)
-        self._since, self._data_wait = (step, now), 0.0
+        self._since = step, now
 
 
 def duration(seconds: float) -> str:

@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 
 from mai_jax.batch import Batch
-from mai_jax.config import PIC, Config, Discriminator, Generator
-from mai_jax.convert import edge_connect, pconv, pic
+from mai_jax.config import PIC, Config, Discriminator, Generator, LaMa
+from mai_jax.convert import edge_connect, lama, pconv, pic
 from mai_jax.convert.state_dict import Tensors
 from mai_jax.errors import InputError
 from mai_jax.models.pconv import PublicPConv
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle: install the extra `dev`")
-edge_connect_in_torch, pic_in_torch, pconv_in_torch = (
-    pytest.importorskip(f"tests.models.{name}_in_torch") for name in ("edge_connect", "pic", "pconv"))
+edge_connect_in_torch, lama_in_torch, pic_in_torch, pconv_in_torch = (
+    pytest.importorskip(f"tests.models.{name}_in_torch") for name in ("edge_connect", "lama", "pic", "pconv"))
 
-CONVERTERS = {"edge_connect": edge_connect, "pic": pic, "pconv": pconv}
+CONVERTERS = {"edge_connect": edge_connect, "lama": lama, "pic": pic, "pconv": pconv}
 CONFIGS = {
     "edge_connect": Config(method="edge_connect", generator=Generator(width=4), discriminator=Discriminator(width=4)),
+    "lama": Config(method="lama", lama=LaMa(width=4, blocks=1, discriminator_width=4)),
     "pic": Config(method="pic", pic=PIC(width=4)),
     "pconv": Config(method="pconv_public", generator=Generator(width=4)),
 }
@@ -32,6 +33,7 @@ def networks():
     torch.manual_seed(0)
     return {
         "edge_connect": edge_connect_in_torch.networks(4, seed=0),
+        "lama": {"generator": lama_in_torch.Generator(4, 1), "discriminator": lama_in_torch.Discriminator(4)},
         "pic": {"E": pic_in_torch.Encoder(4), "G": pic_in_torch.Generator(4), "D": pic_in_torch.Discriminator(4)},
         "pconv": {"generator": pconv_in_torch.random_unet(4, seed=0)},
     }
@@ -51,6 +53,9 @@ def convert(original, state_dicts):
     ("edge_connect", "edge_generator", {"middle.3.conv_block.5.weight_u": None}, "is missing"),
     ("edge_connect", "generator", {"decoder.0.weight": np.ones((8, 16, 4, 4))}, "(8, 16, 4, 4), not (16, 8, 4, 4)"),
     ("edge_connect", "discriminator", {"features.0.weight_u": np.ones(4)}, "differ"),
+    ("lama", "generator", {"model.5.conv1.ffc.convg2g.fu.conv_layer.weight": None}, "is missing"),
+    ("lama", "generator", {"model.6.conv1.bn_l.weight": np.ones(8)}, "is unknown"),
+    ("lama", "discriminator", {"model1.0.weight": np.ones((8, 4, 3, 3))}, "(8, 4, 3, 3), not (8, 4, 4, 4)"),
     ("pic", "E", {"encoder2.conv1.module.weight_u": None, "encoder2.model.1.module.weight_u": None}, "is missing"),
     ("pic", "G", {"out1.conv1.module.bias": np.ones(3)}, "differ"),
     ("pconv", "generator", {"dec_3.bn.running_var": np.full(8, np.nan)}, "not finite"),

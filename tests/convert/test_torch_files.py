@@ -10,10 +10,12 @@ from mai_jax import unpickle
 from mai_jax.convert import torch_files
 from mai_jax.errors import InputError
 from tests.convert.torch_bytes import (
+    FALSE,
     NONE,
     call,
     group,
     legacy,
+    made,
     mapping,
     name,
     number,
@@ -70,12 +72,43 @@ def test_tensors_of_one_storage_share_memory(tmp_path, form):
     call(name("collections", "OrderedDict")) + b"(" + text("weight") + WEIGHT + text("count") + COUNT + b"u"
     + mapping(_metadata=mapping(version=number(1))) + b"b",
     mapping(weight=call(name("torch._utils", "_rebuild_parameter"), WEIGHT, NONE, NONE), count=COUNT),
+    # Of PyTorch Lightning: settings and states of callbacks are objects, and a class is a key.
+    mapping(callbacks=b"}" + name("pytorch_lightning.callbacks", "ModelCheckpoint") + mapping(score=COUNT) + b"s",
+            hyper_parameters=made(name("omegaconf.dictconfig", "DictConfig"), mapping(
+                _metadata=made(name("omegaconf.base", "Metadata"), mapping(type=name("__builtin__", "dict"))),
+                _content=call(name("collections", "defaultdict"), name("typing", "Any")))), state_dict=STATE_DICT),
     # Of Python 2: names are byte strings, and an OrderedDict is a call with a list of pairs.
     call(name("collections", "OrderedDict"), b"](](U\x06weight" + WEIGHT + b"e](T\x05\0\0\0count" + COUNT + b"ee"),
 ])  # fmt: skip
 def test_the_state_dict_is_found(tmp_path, form, content):
     found = read(tmp_path, form(content, STORAGES))
     np.testing.assert_equal(found, read(tmp_path, form(STATE_DICT, STORAGES)))
+
+
+def module(**attributes: bytes) -> bytes:
+    """Return a module of a TorchScript archive."""
+    state = mapping(training=FALSE, _is_full_backward_hook=NONE, **attributes)
+    return made(name("__torch__.torch.nn", "Module"), state)
+
+
+def test_the_tensors_of_a_torchscript_archive_have_the_names_of_a_state_dict(tmp_path):
+    shared = module(weight=WEIGHT) + b"q\1"
+    model = module(**{"0": module(bias=COUNT), "1": shared, "2": module()})
+    found = read(tmp_path, zipped(module(model=model, same=b"h\1", count=COUNT), STORAGES, code=10_000 * "#"))
+    assert set(found) == {"model.0.bias", "same.weight", "count"}  # a shared module has one of its names
+    np.testing.assert_array_equal(found["same.weight"], [[2, 3, 4], [6, 7, 8]])
+
+
+def test_modules_are_visited_once_and_their_names_are_limited(tmp_path):
+    nested = module(weight=WEIGHT)
+    for i in range(60):  # 2**60 names of one tensor
+        nested = module(a=nested + b"q" + bytes([i]), b=b"h" + bytes([i]))
+    assert len(read(tmp_path, zipped(nested, STORAGES))) == 1
+    around = name("__torch__", "Module") + b")\x81q\1" + mapping(weight=WEIGHT, inner=b"h\1") + b"b"
+    assert set(read(tmp_path, zipped(around, STORAGES))) == {"weight"}
+    for _ in range(60):
+        nested = module(module=nested)
+    assert "longer than 200 characters" in error_message(tmp_path, zipped(nested, STORAGES))
 
 
 @pytest.mark.parametrize(("content", "named"), [
@@ -85,6 +118,9 @@ def test_the_state_dict_is_found(tmp_path, form, content):
     (mapping(), ["nothing"]),
     (b"]", ["list"]),
     (group(text("module"), name("networks", "UNet"), NONE, NONE) + b"Q", ["networks UNet"]),  # a whole module
+    (module(), ["nothing"]),
+    (made(name("__torch__", "Module"), NONE), ["nothing"]),
+    (made(name("networks", "UNet"), mapping(weight=WEIGHT)), ["networks UNet"]),
 ])  # fmt: skip
 def test_an_error_describes_content_without_one_state_dict(tmp_path, content, named):
     message = error_message(tmp_path, zipped(content, STORAGES))
@@ -103,6 +139,9 @@ def attacks(trace) -> dict[str, bytes]:
         "INST": b"(" + touch + b"iposix\nsystem\n",
         "STACK_GLOBAL": text("posix") + text("system") + b"\x93" + group(touch) + b"R",
         "NEWOBJ": name("collections", "OrderedDict") + b")\x81",
+        "__torch__x y": made(name("__torch__x", "y"), mapping()),
+        "posix open": module(weight=call(name("posix", "open"), touch)),
+        "builtins getattr": call(name("__torch__", "M"), call(name("builtins", "getattr"), touch)),
         "EXT1": b"\x82\x01",
     }
 
@@ -150,6 +189,7 @@ def test_content_that_would_exhaust_memory_or_stack_is_rejected(tmp_path, monkey
 def valid_files() -> dict[str, bytes]:
     tensors = {"weight": ARRAY.reshape(3, 4), "count": STORAGES["1"]}
     return {"legacy.pth": legacy(STATE_DICT, STORAGES), "zip.pth": zipped(STATE_DICT, STORAGES),
+            "script.pt": zipped(module(inner=module(weight=WEIGHT), count=COUNT), STORAGES, code=100 * "#"),
             "file.safetensors": safetensors.numpy.save(tensors)}  # fmt: skip
 
 

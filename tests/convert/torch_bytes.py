@@ -39,6 +39,11 @@ def call(function: bytes, *arguments: bytes) -> bytes:
     return function + group(*arguments) + b"R"
 
 
+def made(cls: bytes, state: bytes) -> bytes:
+    """Return an object with these attributes; its class has the instruction NEWOBJ make it."""
+    return cls + b")\x81" + state + b"b"
+
+
 def storage(key: str, count: int, kind: str = "FloatStorage", *view: bytes) -> bytes:
     return group(text("storage"), name("torch", kind), text(key), text("cuda:0"), number(count), *view) + b"Q"
 
@@ -60,12 +65,16 @@ def legacy(content: bytes, storages: dict[str, np.ndarray]) -> bytes:
     return b"".join(map(pickled, (MAGIC, number(1001), mapping(), content, keys))) + raw
 
 
-def zipped(content: bytes, storages: dict[str, np.ndarray], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """Return a zip file, the format since PyTorch 1.6."""
+def zipped(
+    content: bytes, storages: dict[str, np.ndarray], compression: int = zipfile.ZIP_STORED, code: str = ""
+) -> bytes:
+    """Return a zip file, the format since PyTorch 1.6; a TorchScript archive also has code, which is compressed."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
         archive.writestr("archive/data.pkl", pickled(content))
         archive.writestr("archive/version", b"3\n")
         for key, array in storages.items():
             archive.writestr(f"archive/data/{key}", array.tobytes())
+        if code:
+            archive.writestr("archive/code/__torch__.py", code, zipfile.ZIP_DEFLATED)
     return file.getvalue()

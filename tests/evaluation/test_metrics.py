@@ -146,6 +146,26 @@ def test_grey_agrees_with_scikit_image(x64):
     np.testing.assert_allclose(metrics.grey(a)[..., 0], rgb2gray(a), rtol=0, atol=1e-12)
 
 
+def test_levels_have_the_metrics_of_their_fractions():
+    a, b = (np.uint8(x * 255 + 0.5) for x in (photographs(), noisy(photographs(), 0.05)))
+    expected = reference(a / 255, b / 255)
+    hole = np.random.default_rng(0).random(a.shape[:3]) < 0.3
+    for name in expected:
+        tolerance = {"psnr": 2e-5, "ssim_7": 1e-5, "ssim_51": 1e-5}.get(name, 2e-6)
+        np.testing.assert_allclose(metric_of(name)(a, b), expected[name], rtol=0, atol=tolerance)
+    for metric in (metrics.hole_psnr, metrics.hole_l1):
+        np.testing.assert_allclose(metric(a, b, hole), metric(a / 255, b / 255, hole), rtol=1e-5)
+
+
+def test_grey_levels_are_exact_and_their_metrics_those_of_grey_fractions():
+    a, b = (np.uint8(x * 255 + 0.5) for x in (photographs(), noisy(photographs(), 0.05)))
+    levels = [np.asarray(metrics.grey(x)) for x in (a, b)]
+    np.testing.assert_array_equal(levels[0][..., 0], np.round(rgb2gray(a / 255) * 2_550_000))
+    greys = [rgb2gray(x / 255)[..., None] for x in (a, b)]
+    for metric in (metrics.psnr, metrics.l1, metrics.relative_l1):
+        np.testing.assert_allclose(metric(*levels), metric(*greys), rtol=1e-5)
+
+
 def test_ssim_of_an_image_smaller_than_the_window_is_an_error():
     assert metrics.ssim(np.zeros((1, 11, 11, 3), np.float32), np.zeros((1, 11, 11, 3), np.float32)) == 1
     with pytest.raises(InputError, match="at least 11 x 11, these have 20 x 10"):

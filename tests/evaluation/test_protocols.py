@@ -154,6 +154,21 @@ def test_records_without_a_hole_have_no_metrics_of_it(name):
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
+def test_an_exact_copy_has_the_best_values(name):
+    """Of files and of raw predictions, for every level in every channel, also among other images."""
+    truth, hole = photographs(64), holes(64)
+    truth[3] = np.random.default_rng(2).permuted(np.tile(np.arange(256, dtype=np.uint8), (3, 16)), axis=1).T.reshape(
+        64, 64, 3)
+    best = {"psnr": np.inf, "ssim": 1, "l1": 0, "hole_psnr": np.inf, "hole_l1": 0}
+    for copy in (truth, np.float32(truth) / 255):
+        for record in PROTOCOLS[name].records(copy, truth, hole):
+            assert record == {metric: best[metric] for metric in record}
+    mixed = np.where(np.reshape([True, False, True, False], (4, 1, 1, 1)), truth, truth[::-1])
+    for i, record in enumerate(PROTOCOLS[name].records(mixed, truth, hole)):
+        assert (record["ssim"] == 1) == (i % 2 == 0) and (record["hole_psnr"] == np.inf) == (i % 2 == 0)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
 def test_levels_are_unchanged_by_conversion_to_float_and_back(name):
     """Truncation would lose a level if k / 255 * 255 were less than k."""
     levels = np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1), (1, 16, 16, 3))

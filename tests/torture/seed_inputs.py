@@ -21,7 +21,7 @@ from mai_jax.evaluation.mask_benchmark import manifest, plain_png
 from mai_jax.models.mai import MAI
 from mai_jax.models.pconv import PConv, PublicPConv
 from mai_jax.training import checkpointing, nonfinite, train_state
-from tests.convert.torch_bytes import legacy, mapping, number, storage, tensor, zipped
+from tests.convert.torch_bytes import legacy, made, mapping, name, number, storage, tensor, zipped
 from tests.image_io import described_files
 from tests.image_io.photo_files import LOSSLESS, image, saved
 from tests.torture.mutation import Tree
@@ -156,9 +156,11 @@ def state_dicts() -> list[Tree]:
     state = mapping(weight=tensor(storage("0", 12), 2, (2, 3), (4, 1)),
                     count=tensor(storage("1", 1, "LongStorage"), 0, (), ()))  # fmt: skip
     nested = mapping(iteration=number(7), generator=state)
+    script = made(name("__torch__", "Net"), mapping(model=made(name("__torch__.nn", "Model"), state)))
     tensors = {name: np.ones(shape, np.float32) for name, shape in WEIGHTS.items()}
     return [{"net.pth": legacy(state, arrays)}, {"net.pth": zipped(state, arrays)}, {"net.pth": legacy(nested, arrays)},
-            {"net.pth": zipped(nested, arrays)}, {"net.safetensors": safetensors.numpy.save(tensors)}]
+            {"net.pth": zipped(nested, arrays)}, {"net.pt": zipped(script, arrays, code="def f(): pass\n")},
+            {"net.safetensors": safetensors.numpy.save(tensors)}]
 
 
 def public_pconv() -> list[Tree]:
@@ -208,14 +210,14 @@ def comparisons() -> list[Tree]:
     times = {"ms_per_image": {"MAI": 2.0}, "of_each_round": {"MAI": [2.0, 2.5]}, "device": "1 x cpu", "jax": "0"}
     tree: Tree = {"table5.json": json.dumps(times).encode()}
     digest = hashlib.sha256("".join(f"{r['id']}\0{r['hole']}\0{r['pair']}\n" for r in rows).encode()).hexdigest()
-    for name in ("mai", "pconv"):
-        result = {"method": name.upper(), "protocol": "default", "about": "words", "pairs": 2, "edges": [0.1, 0.3, 0.6],
-                  "pairs_sha256": digest, "mai_jax": "0"}  # fmt: skip
+    for method in ("mai", "pconv"):
+        result = {"method": method.upper(), "protocol": "default", "about": "words", "pairs": 2,
+                  "edges": [0.1, 0.3, 0.6], "pairs_sha256": digest, "mai_jax": "0"}  # fmt: skip
         log = [{"step": 10 * i, "speed/steps_per_second": 5.0, "generator/total": "nan"} for i in (1, 2)]
-        tree |= {f"{name}/result.json": json.dumps(result).encode(),
-                 f"{name}/records.jsonl": "".join(json.dumps(record) + "\n" for record in rows).encode(),
-                 f"{name}/config.json": json.dumps(config_lib.to_dict(Config())).encode(),
-                 f"{name}/log.jsonl": "".join(json.dumps(line) + "\n" for line in log).encode()}  # fmt: skip
+        tree |= {f"{method}/result.json": json.dumps(result).encode(),
+                 f"{method}/records.jsonl": "".join(json.dumps(record) + "\n" for record in rows).encode(),
+                 f"{method}/config.json": json.dumps(config_lib.to_dict(Config())).encode(),
+                 f"{method}/log.jsonl": "".join(json.dumps(line) + "\n" for line in log).encode()}  # fmt: skip
     return [tree]
 
 

@@ -72,6 +72,9 @@ class RecordingLogger(MetricLogger):
     def __init__(self):
         self.steps = []
 
+    def mark_dispatched(self, step):
+        pass
+
     def add(self, step, values):
         self.steps.append(step)
         assert all(map(np.isfinite, values.values()))

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def index(folder: str, output: Path | None, *, size: int | None, edges: Sequence[float], mask_means: str) -> None:
-    """Write a manifest of all mask files below `folder`, and log the number of files per bin.
+    """Write a manifest of all mask files below `folder`, in place of an earlier one, and log the number per bin.
 
     The manifest is `output`, by default `folder`/manifest.jsonl. White means `mask_means`: "hole" or "valid" ("known"
     is accepted for "valid"). With `size`, masks are measured, and later read, at size x size pixels. Raises InputError
@@ -50,7 +50,8 @@ def index(folder: str, output: Path | None, *, size: int | None, edges: Sequence
         read = tqdm(pool.map(read_entry, files), desc="masks", total=len(files), disable=len(files) < PROGRESS_MIN)
         entries, traits = zip(*read, strict=True)
     log_doubts(folder, traits, "--mask-means", mask_means)
-    manifest.write(output, entries, size=size, edges=list(edges), mask_means=mask_means, made_by={"command": "bin"})
+    manifest.write(output, entries, size=size, edges=list(edges), mask_means=mask_means, made_by={"command": "bin"},
+                   replace=True)
     log.info("%s: %d holes\n%s", output, len(entries), _bin_counts(entries, edges))
 
 

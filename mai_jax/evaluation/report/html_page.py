@@ -36,8 +36,8 @@ FORMULAS = {  # p = prediction, t = truth
     "lpips_alex": "squared distances of unit-length AlexNet features, weighted as published, summed over five layers.",
 }  # fmt: skip
 READING = {
-    "Bins": "(lo, hi] by the share of pixels that are hole. “all” includes images outside every bin. A dash: no "
-            "image, or an image without this number.",
+    "Bins": "(lo, hi] by the share of pixels that are hole; “all”: the images of all bins. A dash: no image, or an "
+            "image without this number.",
     "Intervals": "95 % bootstrap intervals of the mean, resampling images with all of their holes: the variation "
                  "between test images, not between training runs.",
     "Differences": "computed per image and hole, then averaged, so that the difficulty of the images cancels. A tie "
@@ -161,8 +161,9 @@ def _means(table: Table) -> str:
 
     rows = {metric: {method: [cell(metric, method, i) for i in range(len(table.columns))] for method in methods}
             for metric, methods in table.means.items()}
+    notes = "".join(f"<p>{escape(note)}</p>" for note in table.notes)
     return "<p>Means over images. Bold: the best of a column. Small: the 95 % interval of the mean.</p>" \
-           + _table(table, rows, "means")
+           + _table(table, rows, "means") + notes
 
 
 def _differences(report: Report, table: Table) -> str:

@@ -75,15 +75,19 @@ LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 @dataclass(frozen=True)
 class Table:
-    """A table of means and intervals: `means[metric][method]` has one value per column, None for a dash."""
+    """A table of means and intervals: `means[metric][method]` has one value per column, None for a dash.
+
+    `notes` are sentences below the table.
+    """
 
     columns: tuple[str, ...]
     images: tuple[int, ...]  # number of images per column; () if unknown
     means: dict[str, dict[str, Sequence[float | None]]]
     intervals: dict[str, dict[str, Sequence[Interval | None]]] = field(default_factory=dict)  # {} if unknown
+    notes: tuple[str, ...] = ()
 
     def only(self, columns: Sequence[str]) -> "Table":
-        """Return the table with a subset of its columns."""
+        """Return the table with a subset of its columns, without notes, which are about all of them."""
         indices = [self.columns.index(column) for column in columns]
 
         def pick(rows: dict[str, dict[str, Sequence[Any]]]) -> dict[str, dict[str, Sequence[Any]]]:
@@ -105,10 +109,11 @@ class Table:
 
 
 def table(records: Sequence[Record], edges: Sequence[float], method: str = "MAI") -> Table:
-    """Return the means per hole ratio bin, and over all records including those outside every bin.
+    """Return the means per hole ratio bin, and over the records of all bins.
 
-    `method` is the name of the primary method. An identical image has an infinite PSNR, which makes the mean of its
-    column infinite. Raises InputError if two methods have the same name.
+    `method` is the name of the primary method. Notes count the records outside the bins, which are in no column, and
+    those of identical images, whose infinite PSNR makes the mean of their column infinite. Raises InputError if two
+    methods have the same name.
     """
     keys, groups = methods(records, method), by_column(records, edges)
     ids = [[str(record["id"]) for record in group] for group in groups]
@@ -121,7 +126,27 @@ def table(records: Sequence[Record], edges: Sequence[float], method: str = "MAI"
         intervals[metric] = {name: tuple(statistics.interval(values, image_ids) if values else None
                                          for values, image_ids in zip(column, ids, strict=True))
                              for name, column in columns.items()}
-    return Table((*map(label, edges, edges[1:]), "all"), tuple(map(len, groups)), means, intervals)
+    return Table((*map(label, edges, edges[1:]), "all"), tuple(map(len, groups)), means, intervals,
+                 (*_outside_notes(records, edges), *_infinite_notes(groups[-1], keys)))
+
+
+def _outside_notes(records: Sequence[Record], edges: Sequence[float]) -> Iterator[str]:
+    """Yield a sentence if records lie outside the bins."""
+    outside = [record["hole_ratio"] for record in records if bin_of(record["hole_ratio"], edges) is None]
+    if outside:
+        yield (f"{len(outside)} of {len(records)} pairs lie outside the bins and are in no column: their hole ratios "
+               f"are {min(outside):.4g} to {max(outside):.4g}.")
+
+
+def _infinite_notes(records: Sequence[Record], keys: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield a sentence for each metric that is infinite in some records, with the number of them by method."""
+    for metric in ("psnr", "hole_psnr"):
+        values = {name: numbers(records, metric, key) or [] for name, key in keys.items()}
+        counts = {name: column.count(math.inf) for name, column in values.items() if math.inf in column}
+        if counts:
+            listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+            yield (f"Pairs with infinite {METRICS[metric].name}, because the image equals its truth: {listed} (of "
+                   f"{len(records)}). The mean of their column is infinite.")
 
 
 def differences(
@@ -147,11 +172,11 @@ def differences(
 
 
 def by_column(records: Sequence[Record], edges: Sequence[float]) -> list[list[Record]]:
-    """Return the records of each bin, then all records."""
+    """Return the records of each bin, then those of all bins in their order."""
     bins = [bin_of(record["hole_ratio"], edges) for record in records]
     groups = [[record for record, bin_index in zip(records, bins, strict=True) if bin_index == i]
               for i in range(len(edges) - 1)]
-    return [*groups, list(records)]
+    return [*groups, [record for record, bin_index in zip(records, bins, strict=True) if bin_index is not None]]
 
 
 def measured(records: Sequence[Record]) -> list[str]:
@@ -180,7 +205,7 @@ def numbers(group: Sequence[Record], metric: str, key: str | None) -> list[float
 def text(table: Table) -> str:
     """Return the table as plain text, for a terminal."""
     rows = _rows([table], lambda shown, spread, best: shown, {})
-    return "\n".join([*("  ".join(row) for row in rows), LEGEND]) + "\n"
+    return "\n".join([*("  ".join(row) for row in rows), LEGEND, *table.notes]) + "\n"
 
 
 def markdown(*tables: Table) -> str:
@@ -194,7 +219,8 @@ def markdown(*tables: Table) -> str:
 
     head, *body = ("| " + " | ".join(row) + " |" for row in _rows(tables, cell, MARKDOWN_SPECIAL))
     rule = "".join("|" if letter == "|" else "-" for letter in head)
-    return "\n".join([head, rule, *body, "", LEGEND, SPREAD]) + "\n"
+    notes = [_escape(note, MARKDOWN_SPECIAL) for table in tables for note in table.notes]
+    return "\n".join([head, rule, *body, "", LEGEND, SPREAD, *notes]) + "\n"
 
 
 def latex(*tables: Table) -> str:
@@ -207,7 +233,8 @@ def latex(*tables: Table) -> str:
         body[i] = row if row.startswith(" ") else "\\addlinespace\n" + row
     lines = [rf"\begin{{tabular}}{{ll{'r' * len(tables[0].columns)}}}", r"\toprule", head, r"\midrule", *body,
              r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([f"% {LEGEND}", f"% {SPREAD}", *lines]) + "\n"
+    notes = [f"% {note}" for table in tables for note in table.notes]
+    return "\n".join([f"% {LEGEND}", f"% {SPREAD}", *notes, *lines]) + "\n"
 
 
 def _rows(
@@ -219,7 +246,7 @@ def _rows(
     escaped form.
     """
     def escape(words: str) -> str:
-        return words.translate({ord(letter): escaped for letter, escaped in special.items()})
+        return _escape(words, special)
 
     rows = [["metric", "method", *map(escape, tables[0].columns)]]
     rows += [["images", "", *map(str, table.images)] for table in tables if table.images]
@@ -237,3 +264,7 @@ def _rows(
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     align = [str.ljust, str.ljust] + [str.rjust] * len(tables[0].columns)
     return ([pad(cell, width) for pad, cell, width in zip(align, row, widths, strict=True)] for row in rows)
+
+
+def _escape(words: str, special: Mapping[str, str]) -> str:
+    return words.translate({ord(letter): escaped for letter, escaped in special.items()})

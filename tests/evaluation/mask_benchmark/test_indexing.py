@@ -51,6 +51,14 @@ def test_files_are_listed_and_not_changed(folder, caplog):
         ["outside", "all", "1", "0"]]
 
 
+def test_a_second_run_replaces_the_list(folder, caplog):
+    caplog.set_level("INFO")
+    first = index(folder)
+    assert index(folder) == first and "replaced" not in caplog.text
+    second = index(folder, size=10, edges=(0.1, 0.5))
+    assert second.header.size == 10 and second.header.edges == [0.1, 0.5] and "the earlier list is repl" in caplog.text
+
+
 def test_indexing_a_generated_set_gives_its_entries(tmp_path):
     edges = Evaluation().edges
     generation.make(tmp_path / "set", size=48, per_bin=2, seed=0, edges=edges)

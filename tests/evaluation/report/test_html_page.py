@@ -97,7 +97,7 @@ def test_missing_values_are_dashes_and_infinity_is_a_symbol():
     del given[0]["hole_psnr"]
     given[1]["psnr"] = given[3]["mean_colour"]["psnr"] = math.inf  # in one bin: their difference has no mean
     text = Tags(page(with_cases(given))).text
-    assert "∞" in text and "-" in text
+    assert "∞" in text and "-" in text and "infinite PSNR" in text and "mean colour 1 (of 24)" in text
     assert not re.search(UNFORMATTED, text)
     for records_of_one in ([], [{"id": "a", "hole_ratio": 0.9, "ssim": 1.0}], [{**given[0], "psnr": math.inf}]):
         assert not re.search(UNFORMATTED, page(report(records_of_one)))
