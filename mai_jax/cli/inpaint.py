@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mai_jax.cli import app
-from mai_jax.cli.arguments import Switch, add_mask_reading, integer
+from mai_jax.cli.arguments import Parser, Switch, add_mask_reading, integer
 from mai_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
+    parser.positional = ("--image", "--mask", "--output")
     add("--checkpoint", metavar="DIR", required=True, help="folder that training wrote")
     add("--step", type=int, help="step of the checkpoint; default: the newest")
     add("--image", metavar="PATH", required=True, help="a photograph, a folder or a 'glob'")
