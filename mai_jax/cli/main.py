@@ -56,7 +56,7 @@ def overview() -> str:
     """Return the help of `mai` itself."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {meaning}" for name, meaning in COMMANDS.items()]
-    head = f"usage: mai COMMAND ...\n\n{__doc__.strip()}\n\ncommands (mai COMMAND --help lists its flags; mai --version):"
+    head = f"usage: mai COMMAND ...\n\n{__doc__.strip()}\n\ncommands (their flags: mai COMMAND --help; mai --version):"
     return "\n".join([head, *lines])
 
 
