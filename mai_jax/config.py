@@ -184,7 +184,7 @@ class Run:
     keep_best: str = option("none", "Metric of validation by which the best checkpoint is kept, too, in WORKDIR/best.",
                             choices=("none", "hole_l1", "psnr"))
     validation_every: int = option(5000, "Steps between two validation pictures.", at_least=1)
-    validation_images: int = option(8, "Held-out photographs in each validation picture.", at_least=0)
+    validation_images: int = option(8, "Held-out photographs of validation; a picture shows 16.", at_least=1)
     read_threads: int = option(2, "Threads that read and decode photographs.", at_least=1)
     max_nonfinite_steps: int = option(10, "Steps in a row with non-finite values before training stops.", at_least=1)
     profile_steps: int = option(0, "Steps of which a profiler trace is written, soon after the start.", at_least=0)
