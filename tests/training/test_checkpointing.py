@@ -162,3 +162,14 @@ def test_a_disk_that_becomes_full_during_a_save_is_named(tmp_path, monkeypatch, 
     for finish in (writer.wait, writer.__exit__):
         with pytest.raises(RunError, match="no space left on disk: while a checkpoint was being written"):
             finish()
+
+
+def test_a_folder_around_or_inside_a_run_names_the_run(workdir, tmp_path_factory):
+    around = tmp_path_factory.mktemp("runs")
+    for name in ("b", "a"):
+        (around / name).symlink_to(workdir)
+    (around / "log.txt").write_text("")
+    for folder, found in ((around, f"{around}/a, {around}/b"), (workdir / checkpointing.FOLDER, workdir),
+                          (workdir / checkpointing.FOLDER / "3", workdir)):
+        with pytest.raises(InputError, match=rf"^{folder}: holds no checkpoint .*; did you mean {found}\?$"):
+            checkpointing.CheckpointReader(folder)
