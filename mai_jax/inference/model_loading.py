@@ -22,7 +22,7 @@ class LoadedModel(NamedTuple):
 
 
 def load_model(folder: str | Path, step: int | None = None, *, portable: bool = False) -> LoadedModel:
-    """Return the newest checkpoint (or that of `step`) of a training folder.
+    """Return the newest checkpoint (or that of `step`) of a training folder: the averaged variables if it holds them.
 
     `portable` selects float32 and the dense attention, which can be exported for every platform and for variable sizes;
     the parameters are the same. Raises InputError if there is no such checkpoint, it is damaged, or its method is
@@ -38,4 +38,5 @@ def load_model(folder: str | Path, step: int | None = None, *, portable: bool = 
         generator = dataclasses.replace(config.generator, attention="dense")
         config = dataclasses.replace(config, generator=generator, dtype="float32")
     model = method(config)
-    return LoadedModel(model, config, reader.read("params", variable_shapes(model, config)), reader.step)
+    item = "ema" if "ema" in reader.meta["arrays"] else "params"
+    return LoadedModel(model, config, reader.read(item, variable_shapes(model, config)), reader.step)

@@ -31,10 +31,12 @@ MARGIN = 64 * 2**20  # bytes that must stay free beside a checkpoint
 
 
 class CheckpointWriter:
-    """Saves checkpoints in the background and keeps the newest `keep`. Leaving the context waits until all are on disk.
+    """Saves checkpoints in the background. Leaving the context waits until all are on disk.
+
+    The newest `keep` stay, and all whose step is a multiple of `keep_every`, unless that is 0.
     """
 
-    def __init__(self, workdir: Path, *, keep: int) -> None:
+    def __init__(self, workdir: Path, *, keep: int, keep_every: int = 0) -> None:
         self.folder = (workdir / FOLDER).absolute()
         # Orbax itself would write root metadata and remove unfinished saves in threads that nothing waits for; they
         # end in a traceback if the run ends soon.
@@ -42,7 +44,8 @@ class CheckpointWriter:
         if jax.process_index() == 0:
             for unfinished in self.folder.glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished)
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, save_root_metadata=False)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, keep_period=keep_every or None,
+                                               save_root_metadata=False)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> "CheckpointWriter":

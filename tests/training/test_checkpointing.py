@@ -45,6 +45,14 @@ def test_the_newest_is_restored_bit_for_bit_and_old_ones_are_removed(workdir):
                 np.testing.assert_array_equal(a, b)
 
 
+def test_checkpoints_at_a_distance_are_kept(tmp_path):
+    for steps in ((1, 2, 3), (4, 5, 6, 7)):  # also those of an earlier process
+        with checkpointing.CheckpointWriter(tmp_path, keep=2, keep_every=2) as writer:
+            for step in steps:
+                writer.save(step, {"params": {"a": np.ones(3)}}, {"config": config_lib.to_dict(Config())})
+    assert checkpointing.steps(tmp_path) == [2, 4, 6, 7]
+
+
 def test_a_save_survives_the_donation_of_its_arrays(tmp_path):
     double = jax.jit(lambda tree: jax.tree.map(lambda x: 2 * x, tree), donate_argnums=0)
     tree = trees(0)["params"]
