@@ -59,10 +59,11 @@ class UNet(nn.Module):
             x, more = self.refine(i, x, image)
             named |= more
         x = x._replace(x=x.x.astype(image.x.dtype))
-        raw = UpsamplePartialConv(3, name="decode_1")(x, image).x
-        if self.config.smooth_fill:
-            raw = raw + smooth_fill(image.x, image.valid, self.depth)
-        return raw, named
+        if not self.config.smooth_fill:
+            return UpsamplePartialConv(3, name="decode_1")(x, image).x, named
+        # The kernel starts at 0: the first prediction is the smooth fill.
+        difference = UpsamplePartialConv(3, kernel_init=nn.initializers.zeros_init(), name="decode_1")(x, image).x
+        return difference + smooth_fill(image.x, image.valid, self.depth), named
 
     def _normalize(self, features: Masked, image: Masked, level: int, name: str, *, running: bool) -> Masked:
         x = features.x
