@@ -10,8 +10,8 @@ from mai_jax.files import write_atomically
 from mai_jax.training import training_log
 from mai_jax.training.training_log import Line
 
-LINEAR = ("validation/psnr", "speed/steps_per_second", "speed/data_wait", "hole_ratio")  # others: logarithmic
 LAST = ("learning_rate", "speed/steps_per_second", "speed/data_wait", "hole_ratio")
+LINEAR = ("validation/psnr", *LAST)  # others are logarithmic
 
 
 def write(folders: Sequence[Path], output: Path) -> list[Path]:
