@@ -56,17 +56,22 @@ def checkpoint(
     by default those of its config. Raises InputError if the checkpoint, the images or the manifest cannot be used.
     """
     inpainter = Inpainter.from_checkpoint(workdir, step, devices)
-    config = inpainter.config
+    target = function(inpainter.predict_samples, inpainter.config, data, holes)
+    stamp = {**target.stamp, "step": inpainter.step}
+    if history := continuation.describe(CheckpointReader(workdir, inpainter.step).history):
+        stamp["history"] = history
+    return target._replace(name=title(inpainter.config.method), stamp=stamp, num_samples=inpainter.num_samples)
+
+
+def function(predict: Predict, config: Config, data: str | None = None, holes: str | None = None) -> EvalTarget:
+    """Return any function that fills holes as a target, on the images and holes that `checkpoint` describes."""
     source = sources.open_source(config.data if data is None else dataclasses.replace(config.data, test=data), "test")
     manifest = manifest_lib.load(holes) if holes else None
     edges = tuple(manifest.header.edges) if manifest else config.evaluation.edges
-    stamp = {"step": inpainter.step, "photographs": repr(source), "image_size": config.image_size}
-    if history := continuation.describe(CheckpointReader(workdir, inpainter.step).history):
-        stamp["history"] = history
+    stamp = _stamp({"photographs": repr(source), "image_size": config.image_size}, manifest)
     dataset_name = Path(data or config.data.test or config.data.train).name
     dataset = ImageEvalDataset(source, config, manifest)
-    return EvalTarget(title(config.method), dataset_name, dataset, inpainter.predict_samples, edges,
-                      config.evaluation.batch_size, _stamp(stamp, manifest), inpainter.num_samples)
+    return EvalTarget("prediction", dataset_name, dataset, predict, edges, config.evaluation.batch_size, stamp)
 
 
 def folders(

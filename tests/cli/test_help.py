@@ -23,7 +23,7 @@ FLAGS = {
               "processes", "process", "replay"],
     "evaluate": ["workdir", "step", "data", "holes", "pred", "truth", "masks", "mask_means", "mask_threshold",
                  "protocol", "classical", "against", "lpips", "lpips_net", "lpips_weights", "lpips_vgg16",
-                 "lpips_heads", "fid_weights", "report", "name", "output"],
+                 "lpips_heads", "fid_weights", "csv", "report", "name", "output"],
     "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "mask_threshold", "mask_orientation",
                 "allow_empty", "dilate", "blend", "attention", "overwrite"],
     "demo": ["checkpoint", "step", "host", "port"],
