@@ -76,6 +76,7 @@ In the order of requirements.txt; what would replace a package is named where th
 - **pillow**: decodes, encodes, resizes and draws images.
 - **safetensors**: reads published weights without executing code; writes steps whose values were not finite, for a
   replay.
+- **scipy**: the sparse equations of the blending of filled holes.
 - **scikit-image**: the photographs of the quickstart, connected components of holes, dilation and erosion, biharmonic
   inpainting as a classical baseline, and the Lab colours of the attention maps.
 - **tensorboardX**: the event messages (protobuf) and the record checksum of TensorBoard files, without TensorFlow. Its

@@ -15,7 +15,7 @@ from mai_jax.data import mask_reader
 from mai_jax.errors import InputError
 from mai_jax.files import read_file, write_atomically
 from mai_jax.image_io import Photo
-from mai_jax.inference import Inpainter, attention_maps, provenance
+from mai_jax.inference import Inpainter, attention_maps, blending, provenance
 from mai_jax.inference.photo_jobs import Job
 
 MOSTLY_HOLE = 0.6  # hole ratio above which a warning suggests the opposite mask polarity
@@ -37,14 +37,15 @@ class Repair(NamedTuple):
 def fill(
     inpainter: Inpainter, job: Job, *, mask_means: str = "hole", mask_threshold: int | None = None,
     mask_orientation: str = "upright", grow_by: int = 0, attention: bool = False, allow_empty: bool = False,
+    blend: str = blending.DEFAULT,
 ) -> Repair:  # fmt: skip
     """Write the photograph with its hole, grown by `grow_by` pixels, filled.
 
     `mask_means` and `mask_threshold` are those of `mask_reader.read`. `mask_orientation` is "stored" for masks drawn on
-    the pixels as they are stored in a file whose EXIF tag turns them. If the suffix of `job.output` differs, the format
-    is converted. `attention` also writes <name>_attention.png, a picture of the source of each filled pixel (see
-    `provenance`). Raises InputError if a file cannot be used, or if the hole is empty; then nothing is written. With
-    `allow_empty` the photograph is copied if its hole is empty.
+    the pixels as they are stored in a file whose EXIF tag turns them. `blend` is that of `blending.blend`. If the
+    suffix of `job.output` differs, the format is converted. `attention` also writes <name>_attention.png, a picture of
+    the source of each filled pixel (see `provenance`). Raises InputError if a file cannot be used, or if the hole is
+    empty; then nothing is written. With `allow_empty` the photograph is copied if its hole is empty.
     """
     photo = image_io.decode(_read(job.image), str(job.image))
     if image_io.FORMAT_OF_SUFFIX.get(job.image.suffix.lower(), photo.format) != photo.format:
@@ -54,7 +55,7 @@ def fill(
     if not hole.any() and not allow_empty:
         raise InputError(f"{_name_of_masks(job)}: no pixel is to be filled ({reading}); check the mask, --mask-means "
                          "and --mask-threshold, or give --allow-empty to copy such photographs")
-    filled = inpainter(photo.rgb, hole) if hole.any() else photo.rgb
+    filled = blending.blend(photo.rgb, hole, inpainter(photo.rgb, hole), blend) if hole.any() else photo.rgb
     same_format = job.output.suffix.lower() == job.image.suffix.lower()
     if same_format and not hole.any():
         encoded = photo.source

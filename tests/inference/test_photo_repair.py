@@ -111,6 +111,20 @@ def test_a_mask_matches_the_upright_photograph(inpainter, tmp_path):
         np.testing.assert_array_equal(np.asarray(after)[~hole], np.rot90(stored, -1)[~hole])
 
 
+def test_the_hole_is_blended_unless_the_prediction_is_wanted_as_it_is(inpainter, tmp_path):
+    pixels, hole = np.full((40, 50, 3), 200, np.uint8), np.zeros((40, 50), bool)
+    hole[10:30, 10:30] = True
+    image, mask = save(tmp_path / "in.png", pixels), save(tmp_path / "m.png", hole)
+    results = {}
+    for blend in ("gradient", "none"):
+        fill(inpainter, Job(image, (mask,), tmp_path / f"{blend}.png"), blend=blend)
+        results[blend] = np.asarray(Image.open(tmp_path / f"{blend}.png")).astype(int)
+        np.testing.assert_array_equal(results[blend][~hole], pixels[~hole])
+    np.testing.assert_array_equal(results["none"], inpainter(pixels, hole))
+    border = hole & ~np.roll(hole, 1, 0)
+    assert np.abs(results["gradient"] - 200)[border].mean() < np.abs(results["none"] - 200)[border].mean() / 3
+
+
 @pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
 def test_a_mask_on_the_stored_pixels_is_turned_with_the_photograph(inpainter, tmp_path, orientation):
     """Programs that ignore the EXIF tag draw on the stored pixels; with another size the flag is named."""
