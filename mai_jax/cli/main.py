@@ -21,6 +21,8 @@ COMMANDS = {
     "train": "train a method",
     "evaluate": "measure a checkpoint, or any program's results",
     "results": "list evaluations with their means",
+    "log": "print the log of a training",
+    "plot": "draw the curves of trainings",
     "compare": "train several methods and write tables of them",
     "inpaint": "fill the holes of photographs",
     "demo": "serve a web page that fills holes",

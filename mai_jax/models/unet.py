@@ -17,7 +17,7 @@ from mai_jax.nn import vgg
 from mai_jax.nn.normalization import EPSILON, MOMENTUM, RegionNorm
 from mai_jax.nn.partial_conv import PartialConv, UpsamplePartialConv
 from mai_jax.nn.precision import to_compute_dtype
-from mai_jax.nn.push_pull import push_pull
+from mai_jax.nn.smooth_fill import smooth_fill
 
 ENCODER_KERNELS = {1: 7, 2: 5, 3: 5}  # Table 2; 3 from Encode_4 on
 
@@ -60,10 +60,11 @@ class UNet(nn.Module):
             x, more = self.refine(i, x, image)
             named |= more
         x = x._replace(x=x.x.astype(image.x.dtype))
-        raw = UpsamplePartialConv(3, name="decode_1")(x, image).x
-        if self.config.smooth_fill:
-            raw = raw + push_pull(image.x, image.valid, self.depth)
-        return raw, named
+        if not self.config.smooth_fill:
+            return UpsamplePartialConv(3, name="decode_1")(x, image).x, named
+        # The kernel starts at 0: the first prediction is the smooth fill.
+        difference = UpsamplePartialConv(3, kernel_init=nn.initializers.zeros_init(), name="decode_1")(x, image).x
+        return difference + smooth_fill(image.x, image.valid, self.depth), named
 
     def _normalize(self, features: Masked, image: Masked, level: int, name: str, *, running: bool) -> Masked:
         x = features.x
