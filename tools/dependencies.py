@@ -55,8 +55,9 @@ In the order of requirements.txt; what would replace a package is named where th
 - **optax**: Adam, the learning-rate schedules, and the norm of the gradients.
 - **orbax-checkpoint**: atomic, asynchronous checkpoints that several processes write together. Below 1: version 1
   replaces the interface at the top level of the package.
-- **tensorflow-datasets**: downloads, prepares and reads Places2 and CelebA, without TensorFlow (`as_data_source`). A
-  folder of images does not need it.
+- **tensorflow-datasets**: downloads, prepares and reads Places2 and CelebA. Reading needs no TensorFlow
+  (`as_data_source`); preparing these two sets, once, does, since tfds opens archives with it. A folder of images needs
+  neither.
 - **grain**: shuffles, crops and batches in threads; its order depends only on the seed and the position, so that a run
   resumes at the next image for any number of threads or processes.
 - **numpy**: arrays on the host: images, masks, metrics over whole data sets.
