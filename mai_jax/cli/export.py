@@ -1,7 +1,7 @@
 """Write a trained method for programs without this package.
 
     mai export --checkpoint=DIR --output=FILE.stablehlo
-    mai export --checkpoint=DIR --output=FILE.onnx --size=512
+    mai export --checkpoint=DIR --output=FILE.onnx
     mai export --checkpoint=DIR --output=FILE.safetensors
 
 The ending of FILE decides the format. ONNX needs the extra `onnx`: pip install 'mai_jax[onnx]'. A safetensors file has
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="file to write; ends in .stablehlo, .onnx or .safetensors")
     add("--step", type=int, help="step of the checkpoint; default: the newest")
     add("--size", type=int, metavar="PIXELS",
-        help="height and width of the images; default: any multiple of image_size in StableHLO, image_size in ONNX")
+        help="height and width of the images; default: any multiples of image_size")
 
 
 def run(given: argparse.Namespace) -> None:
