@@ -10,8 +10,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mai_jax.cli import app
+from mai_jax.cli import app, model_argument
 from mai_jax.cli.arguments import Switch, add_mask_means, comma_list
+from mai_jax.cli.model_argument import CLASSICAL
 from mai_jax.errors import InputError
 
 PROTOCOLS = ("default", "edge_connect", "mat", "lama", "aot")  # of evaluation/protocols.py, which is slow to import
@@ -20,8 +21,7 @@ LPIPS_NETS = ("vgg", "alex")  # of evaluation/lpips.py, likewise
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--workdir", metavar="DIR", help="folder that training wrote; no default: this, or --pred, --truth and --masks")
-    add("--step", type=int, help="step of the checkpoint; default: the newest")
+    model_argument.add_model(parser, "--workdir")
     add("--data", metavar="DIR|NAME", help="test photographs: a folder or a named source; default: those of the run")
     add("--holes", metavar="FILE", help="manifest of holes that `mai masks` wrote; default: the holes of the run")
     add("--pred", metavar="DIR", help="photographs that any program completed; no default")
@@ -41,30 +41,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--fid-weights", metavar="FILE", help="compute FID with these Inception weights; default: no FID")
     add("--report", action=Switch, help="write report.html, a page with tables, curves and images")
     add("--name", help="name of the method in the tables; default: the method of the run, or the name of --pred")
-    add("--output", metavar="DIR", help="folder of the results; default: --workdir, or runs/evaluation_<pred>")
+    add("--output", metavar="DIR", help="folder of the results; default: that of the run, or runs/evaluation_<name>")
 
 
 def run(given: argparse.Namespace) -> None:
     folders = (given.pred, given.truth, given.masks)
     named = [folder is not None for folder in folders]
-    if (given.workdir is not None) == any(named) or any(named) != all(named):
-        raise InputError("give either --workdir=DIR, the folder that training wrote, or --pred, --truth and --masks")
+    if (given.model is not None) == any(named) or any(named) != all(named):
+        raise InputError("give either --workdir=DIR, the folder that training wrote (or --model=NAME), or --pred, "
+                         "--truth and --masks")
 
     from mai_jax.evaluation import eval_target, protocols
     from mai_jax.evaluation.classical import METHODS
     from mai_jax.evaluation.evaluator import MetricSet
     from mai_jax.evaluation.report import result_files
+    from mai_jax.inference import model_registry
     from mai_jax.nn import inception
 
     app.enable_compilation_cache()
     params = _lpips_params(given) if given.lpips else None
     fid_params = inception.load(given.fid_weights) if given.fid_weights else None
-    if given.workdir is not None:
-        target = eval_target.checkpoint(Path(given.workdir), given.step, given.data, given.holes)
+    folder = model_registry.find(given.model) if given.model and given.model not in CLASSICAL else None
+    if folder:
+        target = eval_target.checkpoint(folder, given.step, given.data, given.holes)
+    elif given.model:
+        target = eval_target.classical(given.model, given.data, given.holes)
     else:
         target = eval_target.folders(*folders, given.mask_means)
     target = target._replace(name=given.name or target.name)
-    output = given.output or given.workdir or Path("runs", f"evaluation_{target.name}")
+    of_run = folder if folder and (folder / "checkpoints").is_dir() else None
+    output = given.output or of_run or Path("runs", f"evaluation_{target.name}")
     rows = METHODS if given.classical else {"mean_colour": METHODS["mean_colour"]}
     metric_set = MetricSet(protocols.PROTOCOLS[given.protocol], params)
     result_files.write(target, Path(output), given.protocol, metric_set, rows,

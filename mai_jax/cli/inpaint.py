@@ -1,7 +1,7 @@
 """Fill the holes of photographs.
 
-    mai inpaint --checkpoint=runs/places2 --image=photo.jpg --mask=mask.png --output=filled.jpg
-    mai inpaint --checkpoint=runs/places2 --image=photos/ --mask=watermark.png --output=filled/
+    mai inpaint --model=lama --image=photo.jpg --mask=mask.png --output=filled.jpg
+    mai inpaint --model=runs/places2 --image=photos/ --mask=watermark.png --output=filled/
 
 A photograph that cannot be filled is reported and the others are filled; the exit code is then 1.
 """
@@ -9,7 +9,7 @@ A photograph that cannot be filled is reported and the others are filled; the ex
 import argparse
 import logging
 
-from mai_jax.cli import app
+from mai_jax.cli import app, model_argument
 from mai_jax.cli.arguments import Switch, add_mask_means, integer
 from mai_jax.errors import InputError
 
@@ -18,8 +18,7 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--checkpoint", metavar="DIR", required=True, help="folder that training wrote")
-    add("--step", type=int, help="step of the checkpoint; default: the newest")
+    model_argument.add_model(parser, "--checkpoint")
     add("--image", metavar="PATH", required=True, help="a photograph, a folder or a 'glob'")
     add("--mask", metavar="PATH", default="alpha",
         help="white = hole: a file for all photographs, a folder or 'glob' of files with their names, or alpha: their "
@@ -36,9 +35,10 @@ def run(given: argparse.Namespace) -> int:
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from mai_jax.inference import Inpainter, photo_jobs
+    from mai_jax.inference import photo_jobs
     from mai_jax.inference.photo_repair import fill
 
+    model_argument.required(given)
     app.enable_compilation_cache()
     jobs = photo_jobs.find(given.image, given.mask, given.output)
     open_jobs = [job for job in jobs if given.overwrite or not job.output.exists()]
@@ -46,7 +46,7 @@ def run(given: argparse.Namespace) -> int:
         log.info("%d of %d are there already and are skipped; --overwrite fills them again", skipped, len(jobs))
     if not open_jobs:
         return 0
-    inpainter = Inpainter.from_checkpoint(given.checkpoint, given.step)
+    inpainter = model_argument.open_inpainter(given)
     failed = 0
     with logging_redirect_tqdm([logging.getLogger("mai_jax")]):
         for job in tqdm(open_jobs, unit="photo", disable=len(open_jobs) == 1):

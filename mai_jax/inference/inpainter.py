@@ -16,9 +16,10 @@ from jaxtyping import Array, Bool, Float, UInt8
 from mai_jax.batch import Batch, Completion, Masked
 from mai_jax.config import Config
 from mai_jax.errors import InputError
-from mai_jax.inference import tiling
+from mai_jax.inference import model_registry, tiling
 from mai_jax.inference.model_loading import load_model
 from mai_jax.inference.tiling import Pixels, Plan, Window
+from mai_jax.models import TITLES
 from mai_jax.models.base import Model, StochasticModel, Variables
 
 REPLICATED, SHARDED = PartitionSpec(), PartitionSpec("data")
@@ -56,11 +57,21 @@ class Inpainter:
     def from_checkpoint(
         cls, path: str | Path, step: int | None = None, devices: list[jax.Device] | None = None
     ) -> "Inpainter":
-        """Return an inpainter with the newest checkpoint (or that of `step`) of a training folder.
+        """Return an inpainter with the newest checkpoint (or that of `step`) of a training folder, or a packed model.
 
         Raises InputError if there is no usable checkpoint.
         """
         return cls(*load_model(path, step), devices)
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path, step: int | None = None, devices: list[jax.Device] | None = None
+    ) -> "Inpainter":
+        """Return an inpainter with a model by its name (`mai models` lists them) or by its folder.
+
+        Nothing is downloaded. Raises InputError if the model is not there or not usable.
+        """
+        return cls.from_checkpoint(model_registry.find(model), step, devices)
 
     def __call__(self, image: np.ndarray, hole: np.ndarray) -> Pixels:
         """Return the photograph, uint8 or uint16 [h, w, 3] of any size, with its hole, bool [h, w], filled.
@@ -69,12 +80,15 @@ class Inpainter:
         windows around its holes (see `tiling`), so memory and time depend on the hole. Raises InputError for arrays of
         another type or shape.
         """
-        if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3 or image.shape[2] != 3:
-            raise InputError(f"image: is {image.dtype} {image.shape}; give uint8 or uint16 [height, width, 3]")
-        if hole.dtype != bool or hole.shape != image.shape[:2]:
-            raise InputError(f"hole: is {hole.dtype} {hole.shape}; give bool {image.shape[:2]}, True in the hole")
+        check_arrays(image, hole)
         plan = self.plan(hole)
         return tiling.paste(image, hole, plan, self._predict_windows(image, hole, plan))
+
+    @property
+    def description(self) -> str:
+        """What is loaded, for users."""
+        steps, size = f"trained for {self.step:,} steps, " if self.step else "", self.config.image_size
+        return f"{TITLES.get(self.config.method, self.config.method)}, {steps}windows of {size} x {size} pixels"
 
     def plan(self, hole: Bool[np.ndarray, "h w"]) -> Plan:
         """Return the windows through which `__call__` fills this hole."""
@@ -127,6 +141,14 @@ class Inpainter:
             prediction = np.asarray(self._predict(pixels, holes))
             # A downscaled pixel that is only partly hole keeps the mean of its given part.
             yield from zip(group, np.where(holes[..., None], prediction, pixels), strict=True)
+
+
+def check_arrays(image: np.ndarray, hole: np.ndarray) -> None:
+    """Raise InputError unless these are a photograph and its hole."""
+    if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3 or image.shape[2] != 3:
+        raise InputError(f"image: is {image.dtype} {image.shape}; give uint8 or uint16 [height, width, 3]")
+    if hole.dtype != bool or hole.shape != image.shape[:2]:
+        raise InputError(f"hole: is {hole.dtype} {hole.shape}; give bool {image.shape[:2]}, True in the hole")
 
 
 class _DataParallel:

@@ -1,4 +1,4 @@
-"""Loading of a checkpoint as a model with its variables."""
+"""Loading of a checkpoint or a packed model as a model with its variables."""
 
 import dataclasses
 from pathlib import Path
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from mai_jax.batch import Batch
 from mai_jax.config import Config
 from mai_jax.errors import InputError
+from mai_jax.inference import packed_model
 from mai_jax.models import MODELS
 from mai_jax.models.base import Model, Variables
 from mai_jax.training.checkpointing import CheckpointReader
@@ -25,13 +26,17 @@ class LoadedModel(NamedTuple):
 
 
 def load_model(folder: str | Path, step: int | None = None, *, portable: bool = False) -> LoadedModel:
-    """Return the newest checkpoint (or that of `step`) of a training folder.
+    """Return the newest checkpoint (or that of `step`) of a training folder, or a packed model.
+
+    A packed model has the networks that a prediction uses only.
 
     `portable` selects float32 and the dense attention, which can be exported for every platform and for variable sizes;
     the parameters are the same. Raises InputError if there is no such checkpoint, it is damaged, or its method is
     unknown.
     """
-    reader = CheckpointReader(Path(folder), step)
+    folder = Path(folder)
+    kind = packed_model.PackedReader if packed_model.is_packed(folder) else CheckpointReader
+    reader = kind(folder, step)
     config = reader.config
     if config.method not in MODELS:
         raise InputError(f"{reader.path}: config.method={config.method!r} is unknown; use the version of mai_jax that "

@@ -10,6 +10,8 @@ import pytest
 
 from mai_jax.cli import compare, evaluate
 from mai_jax.cli.main import COMMANDS, main, parser_of
+from mai_jax.cli.model_argument import CLASSICAL
+from mai_jax.evaluation.classical import METHODS
 from mai_jax.evaluation.lpips import BACKBONES
 from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.models import TITLES
@@ -101,7 +103,9 @@ def test_the_scripts_keep_their_flags(name):
     switches = [action.dest for action in parser._actions if action.nargs == 0]
     flags = [f"--{flag}" if flag in switches else f"--{flag}={VALUES.get(flag, '1')}" for flag in DOORS[name]]
     given = vars(parser.parse(flags))
-    assert all(given[flag] not in (None, False, []) for flag in DOORS[name] if "." not in flag)
+    dests = {option: action.dest for action in parser._actions for option in action.option_strings}
+    for flag in DOORS[name]:
+        assert "." in flag or given[dests[f"--{flag.replace('_', '-')}"]] not in (None, False, []), flag
 
 
 @pytest.mark.parametrize("door", ["train", "evaluate", "inpaint", "demo", "tables"])
@@ -116,4 +120,5 @@ def test_the_scripts_call_their_command(door, monkeypatch, capsys):
 def test_names_that_are_repeated_here_to_keep_help_fast():
     assert list(PROTOCOLS) == list(evaluate.PROTOCOLS)
     assert list(BACKBONES) == list(evaluate.LPIPS_NETS)
+    assert list(METHODS) == ["mean_colour", *CLASSICAL]
     assert [name for name in TITLES if name in VARIANTS] == [*compare.METHODS, "lama"]  # LaMa is later than the paper

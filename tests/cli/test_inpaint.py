@@ -49,7 +49,7 @@ def test_an_unusable_file_is_reported_and_the_others_are_filled(folder):
 
 
 @pytest.mark.parametrize(("flags", "line"), [
-    (("--image=x.png", "--output=y.png"), "error: the following arguments are required: --checkpoint; see"),
+    (("--image=x.png", "--output=y.png"), "error: no model: give --model=DIR"),
     (("--checkpoint=nowhere", "--image=configs", "--output=y"), "error: --image='configs': holds no image"),
 ])
 def test_a_user_error_is_one_line(flags, line):
