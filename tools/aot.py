@@ -26,7 +26,7 @@ from mai_jax.cli.arguments import Parser, Switch
 from mai_jax.config import VGG16, Config
 from mai_jax.data.hole_sampler import make_hole_sampler
 from mai_jax.errors import InputError, RunError
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.training.train_step import compile_train_step, data_mesh
 from tools import roofline
 from tools.roofline import CHIPS, Chip, Costs
@@ -89,7 +89,7 @@ def compile_for(config: Config, devices: list[jax.Device], batch: int) -> Compil
     # The values of the VGG weights do not affect memory and costs, so they are not downloaded.
     vgg16 = VGG16(weights="random", width=config.vgg16.width)
     config = dataclasses.replace(config, vgg16=vgg16, batch_size=batch * len(devices))
-    model = MODELS[config.method](config, next(iter(config.phases)))
+    model = model_class(config.method)(config, next(iter(config.phases)))
     hole_sampler = make_hole_sampler(config.holes.train_masks, config.holes, config.image_size)
     return compile_train_step(model, config, hole_sampler, data_mesh(devices))
 

@@ -1,9 +1,10 @@
 """Write docs/table4.md: Table 4 of the paper, and results of this package in its bins if their records are given.
 
 python -m tools.paper_table4
-python -m tools.paper_table4 --ours places2 runs/places2/records.jsonl "default protocol, step 3,000,000"
+python -m tools.paper_table4 --ours places2 RECORDS "default protocol, step 3,000,000"
 
-`--ours` may be given once per dataset.
+RECORDS is records.jsonl of an evaluation, such as runs/places2/evaluations/step3000000/records.jsonl. `--ours` may be
+given once per dataset.
 """
 
 import argparse

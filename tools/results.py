@@ -1,9 +1,12 @@
 """Write docs/results.md and docs/results/ from the records of a comparison on real photographs.
 
-python -m tools.results RUN --photographs=DIR
+python -m tools.results RUN [RUN ...] --photographs=DIR
 
-RUN is the --workdir of tables.py. DIR contains train/ and test/; it is needed if the photographs have moved since the
-training. The first run also evaluates the methods of Telea and Navier-Stokes (OpenCV: pip install '.[classical]').
+RUN is the --workdir of `mai compare`. Further folders are the same comparison with other seeds: they add a section on
+the spread, and an expectation is met if every seed meets it. DIR contains train/ and test/; it is needed if the
+photographs have moved since the training. The first call also evaluates Telea's and Navier-Stokes's methods and
+biharmonic inpainting (OpenCV: pip install '.[classical]'), with LPIPS if the comparison has it: give the same --lpips
+flags.
 """
 
 import dataclasses
@@ -13,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from mai_jax.cli import app
+from mai_jax.cli import app, lpips_flags
 from mai_jax.cli.arguments import Parser
 from mai_jax.compare import page, paper
 from mai_jax.compare.compare import FIGURE
@@ -25,14 +28,13 @@ from mai_jax.errors import InputError
 from mai_jax.evaluation.report import curves, svg, table4
 from mai_jax.files import write_atomically
 from mai_jax.training import checkpointing
-from tools.results_page import attention_examples, classical_rows, differences, load_results, training_curves
+from tools.results_page import attention_examples, classical_rows, differences, load_results, seeds, training_curves
 from tools.results_page.commands import commands
 from tools.results_page.load_results import PRIMARY, Results
 
 DOCS = Path(__file__).parents[1] / "docs"
-PICTURES = "results"  # folder of the pictures
 MAX_BYTES = {FIGURE: 1_000_000, "attention": 150_000}
-CURVES = ("psnr", "ssim", "hole_l1")
+CURVES = ("psnr", "ssim", "hole_l1", "lpips", "lpips_alex")
 TRAINING = {"validation/hole_l1": "validation: L_hole", "generator/total": "generator: total loss",
             "generator/hole": "generator: L_hole"}  # fmt: skip
 PAPER = Config()  # the defaults: image size and widths of the paper
@@ -40,7 +42,7 @@ PAPER = Config()  # the defaults: image size and widths of the paper
 INTRODUCTION = """\
 # Results
 
-Written by `python -m tools.results` from the records of one comparison; all numbers are generated.
+Written by `python -m tools.results` from the records of a comparison; all numbers are generated.
 """
 NO_FEATURES = "The perceptual and style losses are disabled, because they need VGG networks with trained weights."
 RANDOM = ("The VGG networks of the losses have random weights, so the perceptual and style losses differ from those of "
@@ -49,7 +51,7 @@ MINUTES = "Computed from the logged speeds, which include other load of the mach
 BEST_SAMPLE = "by the truth"  # in the name of a row that is not shown in the curves
 SAMPLES = '"Mean of n" and "best of n by the truth": see "Stochastic models" in [evaluation.md](evaluation.md).'
 INTERVALS = ("Intervals are 95 % bootstrap intervals over photographs. They describe the variation between test "
-             "photographs, not between trainings; each method was trained once.")
+             "photographs, not between trainings.")
 DIFFERENCES = ("Computed on the same photograph and hole, then averaged, with the interval. ▲ MAI is better, ▼ worse; "
                "without a mark the interval includes 0.")
 CURVES_NOTE = ("As logged, not smoothed: losses are means over {every} steps, validation is on {pictures} test "
@@ -63,34 +65,45 @@ ATTENTION = ("Input, result, and a map for each attention stage: the colour of a
 def main() -> None:
     """Run the command."""
     parser = Parser(prog="python -m tools.results", description=__doc__)
-    parser.add_argument("run", metavar="RUN", type=Path, help="the --workdir of tables.py")
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="the --workdir of mai compare, one per seed")
     parser.add_argument("--photographs", type=Path, metavar="DIR",
                         help="where train/ and test/ are now; default: where the training found them")
-    parser.add_argument("--output", type=Path, default=DOCS, help="the folder of results.md")
+    parser.add_argument("--name", default="results", help="name of the page and of the folder of its pictures")
+    parser.add_argument("--output", type=Path, default=DOCS, help="the folder of the page")
+    lpips_flags.add_lpips(parser)
     given = parser.parse()
-    configs = load_results.configs(given.run, given.photographs)
-    train_size = count_training_images(configs[PRIMARY])
-    classical_rows.evaluate(configs[PRIMARY], given.run)
-    results = load_results.read(given.run, configs)
-    pictures = given.output / PICTURES
+    lpips_params = lpips_flags.load(given)
+    configs = [load_results.configs(run, given.photographs) for run in given.runs]
+    train_size = count_training_images(configs[0][PRIMARY])
+    for run, each in zip(given.runs, configs, strict=True):
+        classical_rows.evaluate(each[PRIMARY], run, lpips_params)
+    by_seed = [load_results.read(run, each) for run, each in zip(given.runs, configs, strict=True)]
+    load_results.check_repeated(given.runs, by_seed)
+    pictures = given.output / given.name
     pictures.mkdir(parents=True, exist_ok=True)
-    write_atomically(given.output / "results.md", page_text(results, train_size, given.run, pictures).encode())
+    text = page_text(by_seed, train_size, given.runs[0], pictures)
+    write_atomically(given.output / f"{given.name}.md", text.encode())
 
 
-def page_text(results: Results, train_size: int, workdir: Path, pictures: Path) -> str:
-    """Return the page, and write its pictures into the folder `pictures`."""
-    arguments = results.records, results.result["edges"], results.result["method"]
-    table, paired = table4.table(*arguments), table4.differences(*arguments)
+def page_text(by_seed: list[Results], train_size: int, workdir: Path, pictures: Path) -> str:
+    """Return the page, and write its pictures into the folder `pictures`. Most of it is about the first comparison."""
+    results, *repeated = by_seed
+    arguments = [(each.records, each.result["edges"], each.result["method"]) for each in by_seed]
+    tables, paired = [table4.table(*each) for each in arguments], [table4.differences(*each) for each in arguments]
+    table = tables[0]
     means = {metric: {row: values for row, values in rows.items() if BEST_SAMPLE not in row}
              for metric, rows in table.means.items()}
     plotted = dataclasses.replace(table, means=means)
+    numbers = [each.configs[PRIMARY].seed for each in by_seed]
     sections = [
-        INTRODUCTION, scale(results, train_size), budgets(results), "## Commands", command_lines(results),
+        INTRODUCTION, scale(results, train_size), budgets(results),
+        "## Commands", command_lines(by_seed, pictures.name),
         "## Expected and measured differences", differences.outcomes(paired, table.columns, results.rows),
         page.wrap(INTERVALS),
+        *(["## Spread over seeds", seeds.section(tables, paired, numbers, CURVES)] if repeated else []),
         "## Table 4: quality", page.wrap(results.result["about"]), table4.markdown(table),
         *([page.wrap(SAMPLES)] if plotted != table else []),
-        "## MAI minus the others", page.wrap(DIFFERENCES), differences.table(paired, table.columns, CURVES),
+        "## MAI minus the others", page.wrap(DIFFERENCES), differences.table(paired[0], table.columns, CURVES),
         "## Quality against hole ratio", quality_curves(results, plotted, pictures),
         "## Training", loss_curves(results, plotted, pictures),
         "## Comparison", comparison(workdir, pictures), *attention(results, workdir, pictures),
@@ -149,22 +162,29 @@ def budgets(results: Results) -> str:
     return f"{page.markdown_table(rows)}\n\n{MINUTES}"
 
 
-def command_lines(results: Results) -> str:
+def command_lines(by_seed: list[Results], name: str) -> str:
     """Return the commands that reproduce the results, as a code block."""
-    primary_last = dict(sorted(results.configs.items(), key=lambda item: item[0] == PRIMARY))  # Table 5 divides by it
-    lines = commands(primary_last, DOCS.parent / "configs")
+    runs = ["RUN", *(f"RUN{i}" for i in range(2, len(by_seed) + 1))]
+    lines = []
+    for run, results in zip(runs, by_seed, strict=True):
+        # Table 5 divides by the last method.
+        primary_last = dict(sorted(results.configs.items(), key=lambda item: item[0] == PRIMARY))
+        lines += [line.replace("--workdir=RUN", f"--workdir={run}")
+                  for line in commands(primary_last, DOCS.parent / "configs")]
     uses_folders = any("=DIR" in line for line in lines)
-    lines.append("python -m tools.results RUN" + " --photographs=DIR" * uses_folders)
+    named = "" if name == "results" else f" --name={name}"
+    lines.append(f"python -m tools.results {' '.join(runs)}{named}" + " --photographs=DIR" * uses_folders)
     return "\n".join(["```", *lines, "```"])
 
 
 def quality_curves(results: Results, table: table4.Table, pictures: Path) -> str:
     """Return the section on quality against hole ratio, and write its plots."""
     edges = results.result["edges"]
-    plots = [curves.draw(table, results.records, edges, metric, single_images=False) for metric in CURVES]
+    plots = [curves.draw(table, results.records, edges, metric, single_images=False)
+             for metric in CURVES if metric in table.means]
     legend = {method: i for i, method in enumerate(table.means["psnr"])}
     write_atomically(pictures / "curves.svg", svg.sheet(list(filter(None, plots)), legend).encode())
-    figure = f"![Three metrics against hole ratio]({PICTURES}/curves.svg)"
+    figure = f"![Metrics against hole ratio]({pictures.name}/curves.svg)"
     return f"Means per bin, with bands of their intervals.\n\n{figure}"
 
 
@@ -181,7 +201,7 @@ def loss_curves(results: Results, table: table4.Table, pictures: Path) -> str:
     write_atomically(pictures / "training.svg", sheet.encode())
     run = results.configs[PRIMARY].run
     about = page.wrap(CURVES_NOTE.format(every=run.log_every, pictures=run.validation_images))
-    return f"{about}\n\n![Losses against training crops]({PICTURES}/training.svg)"
+    return f"{about}\n\n![Losses against training crops]({pictures.name}/training.svg)"
 
 
 def comparison(workdir: Path, pictures: Path) -> str:
@@ -189,10 +209,10 @@ def comparison(workdir: Path, pictures: Path) -> str:
     try:
         figure = Image.open(workdir / FIGURE).convert("RGB")
     except OSError as reason:
-        raise InputError(f"{workdir / FIGURE}: cannot be read ({reason}); tables.py writes it") from reason
+        raise InputError(f"{workdir / FIGURE}: cannot be read ({reason}); mai compare writes it") from reason
     write_atomically(pictures / FIGURE, small_png(figure, MAX_BYTES[FIGURE]))
     return (f"Evenly spaced samples of the larger holes.\n\n"
-            f"![Rows: images. Columns: input, the methods, truth]({PICTURES}/{FIGURE})")
+            f"![Rows: images. Columns: input, the methods, truth]({pictures.name}/{FIGURE})")
 
 
 def attention(results: Results, workdir: Path, pictures: Path) -> list[str]:
@@ -206,7 +226,7 @@ def attention(results: Results, workdir: Path, pictures: Path) -> list[str]:
         name = f"attention_{i}.png"
         write_atomically(pictures / name, small_png(example.figure, MAX_BYTES["attention"]))
         ratio = f"{example.record['hole_ratio']:.0%} hole"
-        section.append(f"![Input, result, attention, key: {ratio}]({PICTURES}/{name})")
+        section.append(f"![Input, result, attention, key: {ratio}]({pictures.name}/{name})")
     return section
 
 

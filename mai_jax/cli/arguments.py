@@ -88,6 +88,13 @@ def add_mask_means(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument("--mask-means", choices=MASK_MEANS, default="hole", help=f"{help}; known is the same as valid")
 
 
+def add_mask_reading(parser: argparse.ArgumentParser, flag: str) -> None:
+    """Add --mask-means and --mask-threshold, which say how the mask files of `flag` are read."""
+    add_mask_means(parser, f"what white means in {flag}, or a colour, or the strokes of a layer")
+    parser.add_argument("--mask-threshold", type=integer(at_least=1, at_most=255), metavar="BRIGHTNESS",
+                        help="pixels of this brightness and above count as white; default: masks of two values")
+
+
 def _declared(arguments: list[str], actions: dict[str, argparse.Action]) -> list[str]:
     """Return the arguments with flag names as declared in `actions`, and overrides as values of --config.FIELD."""
     declared: list[str] = []

@@ -10,7 +10,7 @@ import argparse
 import signal
 from pathlib import Path
 
-from mai_jax.cli import app, config_argument
+from mai_jax.cli import app, config_argument, lpips_flags
 from mai_jax.cli.arguments import comma_list
 from mai_jax.errors import InputError
 
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", metavar="DIR", help="folder of runs and tables; default: runs/<config>_tables")
     parser.add_argument("--methods", type=comma_list, default=list(METHODS), metavar="NAME,...",
                         help="methods and ablations, in this order: names of mai_jax/variants.py")
+    lpips_flags.add_lpips(parser)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -34,5 +35,6 @@ def run(given: argparse.Namespace) -> int:
     from mai_jax.compare.compare import compare
 
     app.enable_compilation_cache()
-    ended_by = compare(config, given.methods, Path(given.workdir or f"runs/{dataset}_tables"), paper.read(dataset))
+    workdir = Path(given.workdir or f"runs/{dataset}_tables")
+    ended_by = compare(config, given.methods, workdir, paper.read(dataset), lpips_flags.load(given))
     return 130 if ended_by == signal.SIGINT else 0

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, get_origin
 
 import mai_jax
-from mai_jax.cli.arguments import BOOLEANS, OVERRIDE
+from mai_jax.cli.arguments import BOOLEANS, OVERRIDE, comma_list
 from mai_jax.config import Config
 from mai_jax.config_fields import KINDS, FieldInfo, describe
 from mai_jax.errors import InputError, RunError
@@ -32,6 +32,13 @@ def add_config(parser: argparse.ArgumentParser, default: str | None = None) -> N
     parser.add_argument(OVERRIDE, metavar="VALUE", action="append", dest="overrides", default=argparse.SUPPRESS,
                         help="override a field of the config; `mai config --config=NAME` lists all, with the default "
                              "of each")  # fmt: skip
+
+
+def add_continue_with(parser: argparse.ArgumentParser) -> None:
+    """Add --continue-with."""
+    parser.add_argument("--continue-with", type=comma_list, default=[], metavar="FIELD,...",
+                        help="fields of the config, or sections such as losses, that may differ from those of the run "
+                             "in --workdir; default: none, but a run may get more steps")  # fmt: skip
 
 
 def load(given: argparse.Namespace) -> Config:

@@ -14,6 +14,7 @@ from mai_jax.cli.arguments import integer
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     config_argument.add_config(parser)
     parser.add_argument("--workdir", metavar="DIR", help="folder where checkpoints will be; default: runs/<config>")
+    config_argument.add_continue_with(parser)
     parser.add_argument("--steps", type=integer(at_least=0), default=20, metavar="N",
                         help="steps of the dry run; 0 compiles nothing and forecasts neither memory nor time")
 
@@ -22,6 +23,7 @@ def run(given: argparse.Namespace) -> int:
     config, workdir = config_argument.load(given), config_argument.workdir(given)
 
     from mai_jax.doctor.examine import examine
+    from mai_jax.training.continuation import Start
 
     app.enable_compilation_cache()
-    return 0 if examine(config, workdir, given.steps) else 1
+    return 0 if examine(config, workdir, given.steps, Start(tuple(given.continue_with))) else 1

@@ -8,9 +8,10 @@ A photograph that cannot be filled is reported and the others are filled; the ex
 
 import argparse
 import logging
+from collections import Counter
 
 from mai_jax.cli import app, model_argument
-from mai_jax.cli.arguments import Switch, add_mask_means, integer
+from mai_jax.cli.arguments import Switch, add_mask_reading, integer
 from mai_jax.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="white = hole: a file for all photographs, a folder or 'glob' of files with their names, or alpha: their "
              "transparency")  # fmt: skip
     add("--output", metavar="PATH", required=True, help="a file, or a folder for several photographs")
-    add_mask_means(parser, "what white means in --mask")
+    add_mask_reading(parser, "--mask")
+    add("--allow-empty", action=Switch, help="copy a photograph whose mask has no hole; otherwise it is an error")
     add("--dilate", type=integer(at_least=0, at_most=1000), default=0, metavar="PIXELS",
         help="pixels by which holes are enlarged, for masks that leave a rim of what they cover")
     add("--attention", action=Switch, help="also write NAME_attention.png: the source of each filled pixel")
@@ -47,13 +49,20 @@ def run(given: argparse.Namespace) -> int:
     if not open_jobs:
         return 0
     inpainter = model_argument.open_inpainter(given)
-    failed = 0
+    counts = Counter(skipped=skipped)
+    readings: set[str] = set()
     with logging_redirect_tqdm([logging.getLogger("mai_jax")]):
         for job in tqdm(open_jobs, unit="photo", disable=len(open_jobs) == 1):
             try:
-                fill(inpainter, job, mask_means=given.mask_means, grow_by=given.dilate, attention=given.attention)
+                done = fill(inpainter, job, mask_means=given.mask_means, mask_threshold=given.mask_threshold,
+                            grow_by=given.dilate, attention=given.attention, allow_empty=given.allow_empty)
+                counts[done.status] += 1
+                if done.reading not in readings:  # once for all masks that are read alike
+                    log.info("%s: %s", job.mask or job.image, done.reading)
+                    readings.add(done.reading)
             except InputError as error:
-                failed += 1
+                counts["failed"] += 1
                 log.error("%s", error)
-    log.info("%d filled, %d skipped, %d failed", len(open_jobs) - failed, skipped, failed)
-    return 1 if failed else 0
+    unchanged = f"{counts['unchanged']} unchanged, " if counts["unchanged"] else ""
+    log.info("%d filled, %s%d skipped, %d failed", counts["filled"], unchanged, skipped, counts["failed"])
+    return 1 if counts["failed"] else 0

@@ -19,6 +19,7 @@ from mai_jax.errors import InputError
 COMMANDS = {
     "train": "train a method",
     "evaluate": "measure a checkpoint, or any program's results",
+    "results": "list evaluations with their means",
     "compare": "train several methods and write tables of them",
     "inpaint": "fill the holes of photographs",
     "demo": "serve a web page that fills holes",

@@ -1,10 +1,11 @@
 """Draw or list a benchmark of masks.
 
     mai masks make --output=DIR --size=256 --per-bin=100 --seed=0
-    mai masks bin DIR
+    mai masks bin DIR --size=256
 
 `make` draws masks with exact hole ratios; the same command writes the same bytes on any machine. `bin` lists the mask
-files of a folder by hole ratio and copies nothing. Both write a manifest, which `mai evaluate --holes` reads.
+files of a folder by hole ratio and copies nothing; run again, it replaces its list. Both write a manifest, which
+`mai evaluate --holes` reads.
 """
 
 import argparse
@@ -25,11 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="holes of each ratio bin that touch the border, and as many that do not")
     make.add_argument("--seed", type=int, default=0, help="seed of the strokes")
     listing = commands.add_parser("bin", help="list a folder",
-                                  description="List the mask files of a folder.\n\n    mai masks bin DIR")
+                                  description="List the mask files of a folder.\n\n    mai masks bin DIR --size=256")
     listing.add_argument("folder", metavar="DIR", help="folder of mask files, searched recursively")
     listing.add_argument("--output", type=Path, metavar="FILE", help="the manifest; default: DIR/manifest.jsonl")
     listing.add_argument("--size", type=int, metavar="PIXELS",
-                         help="height and width to which masks are resized; default: as they are")
+                         help="height and width to which masks are resized, which must be the image size of the run; "
+                              "default: as they are")
     add_mask_means(listing, "what white means in the files")
     for command in (make, listing):
         command.add_argument("--edges", type=_numbers, default=defaults.evaluation.edges, metavar="NUMBER,...",

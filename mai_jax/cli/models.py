@@ -69,7 +69,8 @@ def listing() -> str:
 
 def _pack(folder: Path, output: Path, step: int | None, licence: str | None) -> None:
     from mai_jax.convert import checkpoint_folder
-    from mai_jax.inference import model_loading, packed_model
+    from mai_jax.inference import model_loading
+    from mai_jax.training import packed_model
 
     checkpoint_folder.check(output)
     loaded = model_loading.load_model(folder, step)

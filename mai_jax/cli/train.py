@@ -4,8 +4,9 @@
     mai train --config=configs/places2.py:pic --workdir=runs/places2_pic --config.batch_size=12
     mai train --replay=runs/places2/failures/1234.safetensors
 
-The same command resumes from the newest checkpoint of its workdir. --replay computes one step with non-finite values
-again, on the CPU, and names the first array that is not finite.
+The same command resumes from the newest checkpoint of its workdir; with more steps in a phase that has not ended, it
+goes on to them. --replay computes one step with non-finite values again, on the CPU, and names the first array that is
+not finite. See docs/training.md.
 """
 
 import argparse
@@ -13,13 +14,19 @@ import signal
 from pathlib import Path
 
 from mai_jax.cli import app, config_argument
-from mai_jax.cli.arguments import integer
+from mai_jax.cli.arguments import Switch, integer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     config_argument.add_config(parser)
     parser.add_argument("--workdir", metavar="DIR",
                         help="folder of checkpoints, logs and validation pictures; default: runs/<config>")
+    parser.add_argument("--init-from", metavar="DIR[@STEP]", default="",
+                        help="a run, or converted weights, whose parameters and statistics a new run starts with; "
+                             "default: random parameters")
+    parser.add_argument("--init-partial", action=Switch,
+                        help="take what fits from --init-from and list the rest; otherwise all must fit")
+    config_argument.add_continue_with(parser)
     parser.add_argument("--coordinator", metavar="HOST:PORT",
                         help="address of process 0; default: one process, or what JAX detects (see docs/running.md)")
     parser.add_argument("--processes", type=integer(at_least=1), metavar="N",
@@ -34,6 +41,7 @@ def run(given: argparse.Namespace) -> int:
     import jax
 
     from mai_jax.training import distributed
+    from mai_jax.training.continuation import Start
     from mai_jax.training.nonfinite import replay
     from mai_jax.training.trainer import train
 
@@ -42,6 +50,7 @@ def run(given: argparse.Namespace) -> int:
         jax.config.update("jax_platforms", "cpu")
         return 0 if replay(Path(given.replay)) else 1
     config, workdir = config_argument.load(given), config_argument.workdir(given)
+    how = Start(tuple(given.continue_with), given.init_from, given.init_partial)
     distributed.initialize(given.coordinator, given.processes, given.process)
-    ended_by = train(config, workdir)
+    ended_by = train(config, workdir, how)
     return 130 if ended_by == signal.SIGINT else 0

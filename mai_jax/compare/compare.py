@@ -27,12 +27,14 @@ PROTOCOL, BASELINE = "default", "mean_colour"
 TABLES, TIMES, FIGURE = "tables.md", "table5.json", "comparison.png"
 
 
-def compare(config: Config, names: Sequence[str], workdir: Path, paper: Paper) -> signal.Signals | None:
+def compare(
+    config: Config, names: Sequence[str], workdir: Path, paper: Paper, lpips_params: dict[str, Any] | None = None
+) -> signal.Signals | None:
     """Train the methods `names` (of `mai_jax.variants`) and write tables.md, table5.json and comparison.png.
 
     Each method is trained under `config` in a subfolder of `workdir` named after it. A second call trains only what is
-    unfinished and evaluates all methods again. Return the signal that interrupted the training, or None. Raises
-    RunError if an input is unusable or a training cannot continue.
+    unfinished and evaluates all methods again, with LPIPS if its parameters are given. Return the signal that
+    interrupted the training, or None. Raises RunError if an input is unusable or a training cannot continue.
     """
     methods = methods_lib.make_methods(config, names, workdir)
     for i, method in enumerate(methods, 1):
@@ -41,7 +43,7 @@ def compare(config: Config, names: Sequence[str], workdir: Path, paper: Paper) -
             log.info("all %d steps are done", method.config.total_steps)
         elif signal_number := train(method.config, method.workdir):
             return signal_number
-    records, result, figure = _evaluate(methods)
+    records, result, figure = _evaluate(methods, MetricSet(PROTOCOLS[PROTOCOL], lpips_params))
     times = timing.measure(methods)
     tables = page.markdown(methods, result, records, times, paper, FIGURE)
     files = {
@@ -55,9 +57,8 @@ def compare(config: Config, names: Sequence[str], workdir: Path, paper: Paper) -
     return None
 
 
-def _evaluate(methods: Sequence[Method]) -> tuple[list[Record], dict[str, Any], bytes]:
+def _evaluate(methods: Sequence[Method], metric_set: MetricSet) -> tuple[list[Record], dict[str, Any], bytes]:
     """Evaluate every method into its folder. Return the combined records, the result of the first, and the figure."""
-    metric_set = MetricSet(PROTOCOLS[PROTOCOL])
     targets = [eval_target.checkpoint(method.workdir)._replace(name=method.title) for method in methods]
     for method, target in zip(methods, targets, strict=True):
         result_files.write(target, method.workdir, PROTOCOL, metric_set, {BASELINE: METHODS[BASELINE]})

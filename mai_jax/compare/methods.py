@@ -8,8 +8,8 @@ from typing import NamedTuple
 from mai_jax import config as config_lib
 from mai_jax.config import Config
 from mai_jax.errors import InputError
-from mai_jax.models import MODELS, TITLES
-from mai_jax.training import checkpointing
+from mai_jax.models import TITLES, model_class
+from mai_jax.training import continuation
 from mai_jax.variants import VARIANTS, variant
 
 
@@ -27,7 +27,7 @@ class Method(NamedTuple):
 
     def is_trained(self) -> bool:
         """Return whether all steps are done. Raises InputError if the folder has a run with another config."""
-        reader = checkpointing.latest(self.config, self.workdir)
+        reader = continuation.latest(self.config, self.workdir)
         return reader is not None and reader.step == self.config.total_steps
 
 
@@ -54,5 +54,5 @@ def make_methods(config: Config, names: Sequence[str], workdir: Path) -> list[Me
     for method in methods:
         config_lib.check(method.config)
         if not method.is_trained():
-            MODELS[method.config.method](method.config).prepare()
+            model_class(method.config.method)(method.config).prepare()
     return methods

@@ -17,7 +17,7 @@ from mai_jax.config import Config
 from mai_jax.data import pipeline, sources
 from mai_jax.data.hole_sampler import make_hole_sampler
 from mai_jax.evaluation.eval_target import code_version
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.training import train_state
 from mai_jax.training.train_step import data_mesh, make_train_step
 
@@ -73,7 +73,7 @@ def _training_program(config: Config) -> Callable[[int], None]:
     mesh = data_mesh()
     replicated, sharded = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
     phase = next(name for name, phase in config.phases.items() if phase.steps)
-    model = MODELS[config.method](config, phase)
+    model = model_class(config.method)(config, phase)
     hole_sampler = make_hole_sampler(config.holes.train_masks, config.holes, config.image_size)
     step = make_train_step(model, config, hole_sampler.sample, mesh)
     with closing(pipeline.train_batches(sources.open_source(config.data, "train"), config, start=0)) as batches:

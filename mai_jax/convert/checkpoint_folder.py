@@ -15,7 +15,7 @@ from mai_jax.batch import Batch
 from mai_jax.config import Config
 from mai_jax.errors import InputError
 from mai_jax.files import write_atomically
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.models.base import Variables
 from mai_jax.training.checkpointing import CheckpointWriter
 
@@ -28,7 +28,7 @@ def check(folder: Path) -> None:
 
 def fill_missing(config: Config, variables: Variables) -> Variables:
     """Return `variables` with the method's initial values, from the config's seed, where entries are missing."""
-    model, size = MODELS[config.method](config), config.image_size
+    model, size = model_class(config.method)(config), config.image_size
     given = _flatten(variables)
 
     def missing() -> dict[tuple[str, ...], jax.Array]:

@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from mai_jax.convert import implementations
 from mai_jax.errors import InputError
-from mai_jax.inference import packed_model
 from mai_jax.inference.model_registry import PUBLIC, PublicModel
-from mai_jax.inference.packed_model import About
 from mai_jax.nn import weights
+from mai_jax.training import packed_model
+from mai_jax.training.packed_model import About
 
 TIMEOUT = 60  # seconds without any data
 CHUNK = 1 << 20  # bytes

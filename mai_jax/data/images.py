@@ -11,6 +11,7 @@ from mai_jax.errors import InputError
 
 MIN_SIDE = 16  # pixels; smaller images contain too little to train on
 MAX_PIXELS = 200_000_000
+DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # one channel of more than 8 bits
 # Only a part of what Pillow opens: for PostScript, for example, it would execute the program in the file.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA")
 
@@ -29,26 +30,19 @@ def decode(encoded: bytes, name: str, draft: int | None = None) -> Image.Image:
     `draft`. Raises InputError, which starts with `name`, if the bytes cannot be decoded or a side is shorter than
     MIN_SIDE.
     """
-    image = _load(encoded, name, lambda image: image.convert("RGB"), draft)
+    image = _load(encoded, name, lambda image: to_eight_bits(image).convert("RGB"), draft)
     if min(image.size) < MIN_SIDE:
         raise InputError(f"{name}: is {image.width} x {image.height} pixels, but at least {MIN_SIDE} per side are "
                          "needed; remove it or replace it")
     return image
 
 
-def decode_grey(encoded: bytes, name: str) -> UInt8[np.ndarray, "h w"]:
-    """Return the luminance of the image in `encoded`, composited on black if it has transparency.
+def decode_as_stored(encoded: bytes, name: str) -> Image.Image:
+    """Return the image in `encoded` in its own mode, with its EXIF orientation applied.
 
-    Images of any size are accepted. Otherwise as `decode`.
+    Images of any size are accepted, those of several frames are not. Otherwise as `decode`.
     """
-
-    def to_grey(image):
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-        return image.convert("L")
-
-    return np.asarray(_load(encoded, name, to_grey))
+    return _load(encoded, name, lambda image: image, single_frame=True)
 
 
 def open_header(encoded: bytes) -> ImageFile.ImageFile:
@@ -94,25 +88,30 @@ def resize_crop(
     return np.asarray(crop)
 
 
-def _load(encoded, name, convert, draft=None):
+def to_eight_bits(image: Image.Image) -> Image.Image:
+    """Return the image with 16 bits scaled to 8, which Pillow would clip to 255. Raises ValueError for 32 bits."""
+    if image.mode not in DEEP_MODES:
+        return image
+    if image.mode in ("F", "I"):
+        raise ValueError("pixels of 32 bits have no defined range, save it with 8 or 16")
+    values = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _load(encoded, name, convert, draft=None, *, single_frame=False):
     try:
-        with open_header(encoded) as image:
+        with open_header(encoded) as file:
+            if single_frame and getattr(file, "is_animated", False):
+                raise ValueError("it has several frames or pages")
             if draft is not None:
-                image.draft(None, (draft, draft))
-            pixels = convert(_to_eight_bits(ImageOps.exif_transpose(image), image.format))
+                file.draft(None, (draft, draft))
+            image = ImageOps.exif_transpose(file)
+            if image.mode == "I" and file.format == "PPM":  # Pillow widens the 16 bits of PPM
+                image = Image.fromarray(np.asarray(image).astype(np.uint16))
+            pixels = convert(image)
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: is not an image of a known format; remove it or replace it") from error
     except Exception as error:  # on damaged bytes Pillow raises anything from OSError to SyntaxError and struct.error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: cannot be read as an image ({reason}); remove it or replace it") from error
     return pixels
-
-
-def _to_eight_bits(image, file_format):
-    """Return the image with 16 bits scaled to 8, which Pillow would clip to 255. Raises ValueError for 32 bits."""
-    if image.mode not in ("F", "I", "I;16", "I;16B", "I;16L", "I;16N"):
-        return image
-    if image.mode == "F" or (image.mode == "I" and file_format != "PPM"):  # Pillow widens the 16 bits of PPM to "I"
-        raise ValueError("pixels of 32 bits have no defined range, save it with 8 or 16")
-    values = np.asarray(image).astype(np.uint32)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))

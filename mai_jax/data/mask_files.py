@@ -1,10 +1,12 @@
-"""Mask files, and their conversion to `valid`: `valid_from_mask` is the only place that interprets their polarity."""
+"""Folders of mask files: the mask bank of training, and doubts about a folder's masks. `mask_reader` reads one file."""
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,12 +16,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from mai_jax.config import Holes
-from mai_jax.data import images
+from mai_jax.data import mask_reader
 from mai_jax.errors import InputError
-from mai_jax.files import find_images, read_file
+from mai_jax.files import find_images
 
-MAX_BLACK, MIN_WHITE = 16, 239  # a JPEG of a black and white mask has values in [0, 16] and [239, 255]
 SUSPECT_RATIO = 0.6  # a median hole ratio of a folder above this suggests the opposite polarity
+NUM_READINGS = 4  # listed in the log
 
 log = logging.getLogger(__name__)
 
@@ -35,64 +37,60 @@ class MaskBank:
     ratios: Float[np.ndarray, "n"]
 
 
-def valid_from_mask(mask: UInt8[np.ndarray, "h w"], mask_means: str) -> Bool[np.ndarray, "h w"]:
-    """Return True at valid pixels. White (128 and above) in the mask means `mask_means`.
+class MaskTraits(NamedTuple):
+    """What `log_doubts` needs to know of a mask: how it was read, its share of unclear pixels, its hole ratio."""
 
-    `mask_means` is "hole" or "valid"; "known" is accepted for "valid". Raises InputError for any other value.
-    """
-    if mask_means not in ("hole", "valid", "known"):
-        raise InputError(f"mask_means={mask_means!r}: must be hole or valid")
-    white = mask >= 128
-    return ~white if mask_means == "hole" else white
-
-
-def read_mask(path: str | Path) -> UInt8[np.ndarray, "h w"]:
-    """Return the grey values of a mask file as `read_grey`; warn of pixels that are neither black nor white."""
-    mask = read_grey(Path(path))
-    if grey := grey_share(mask):
-        log.warning("%s: %.1f %% of the pixels are neither black nor white; they are thresholded at one half", path,
-                    100 * grey)
-    return mask
-
-
-def read_valid(path: str | Path, size_hw: tuple[int, int], mask_means: str) -> Bool[np.ndarray, "h w"]:
-    """Return True at valid pixels of an image of (height, width) `size_hw`.
-
-    Raises InputError if the file cannot be read or its size differs from `size_hw`.
-    """
-    mask = read_mask(path)
-    if mask.shape != tuple(size_hw):
-        (mask_h, mask_w), (h, w) = mask.shape, size_hw
-        raise InputError(f"{path}: the mask is {mask_w} x {mask_h} and its image {w} x {h} (width x height); "
-                         "draw it on the image, in the image's size")
-    return valid_from_mask(mask, mask_means)
+    reading: str
+    unclear: float
+    ratio: float
 
 
 def load(folder: str, image_size: int, holes: Holes) -> MaskBank:
     """Return all mask files below `folder`, in sorted order, resized by nearest neighbour to a square of `image_size`.
 
-    Masks whose hole ratio is not in [min_ratio, max_ratio] are skipped, with a warning. Warns also of grey masks and of
-    a folder that seems to have the opposite polarity. Raises InputError if a file is not an image or no mask is left.
+    Masks whose hole ratio is not in [min_ratio, max_ratio] are skipped, with a warning. Logs how the masks were read,
+    and doubts (`log_doubts`). Raises InputError if a file is not understood as a mask or no mask is left.
     """
     paths = [Path(folder).expanduser() / name for name in find_images(folder, "mask folder")]
     with ThreadPoolExecutor() as pool:
         results = pool.map(_reader(image_size, holes.mask_means), paths)
-        valid, grey = zip(*tqdm(results, desc="masks", total=len(paths), disable=len(paths) < 1000), strict=True)
-    if any(grey):
-        log.warning("%s: %d of %d masks have pixels that are neither black nor white (%.1f %% of all); they are "
-                    "thresholded at one half", folder, np.count_nonzero(grey), len(grey), 100 * np.mean(grey))
+        valid, traits = zip(*tqdm(results, desc="masks", total=len(paths), disable=len(paths) < 1000), strict=True)
     packed = np.stack(valid)
     mask_bank = MaskBank(packed, 1 - np.bitwise_count(packed).mean((1, 2)) / 8)
     kept = _in_range(mask_bank.ratios, holes)
-    _warn_of_polarity(folder, mask_bank.ratios, holes)
+    median = np.median(mask_bank.ratios)
+    is_inverse_usable = holes.min_ratio <= 1 - median <= holes.max_ratio
+    log_doubts(folder, traits, "--config.holes.mask_means" if is_inverse_usable else "", holes.mask_means)
     allowed = f"[{holes.min_ratio}, {holes.max_ratio}]"
     if not kept.any():
         raise InputError(f"{folder}: none of its {len(kept)} masks has a hole ratio in {allowed}, "
-                         f"their median is {np.median(mask_bank.ratios):.2f}; change config.holes or the folder")
+                         f"their median is {median:.2f}; change config.holes or the folder")
     if not kept.all():
         log.warning("%s: %d of %d masks are skipped: their hole ratio is not in %s", folder, np.sum(~kept), len(kept),
                     allowed)
     return MaskBank(mask_bank.bits[kept], mask_bank.ratios[kept])
+
+
+def log_doubts(folder: str, masks: Sequence[MaskTraits], flag: str, mask_means: str) -> None:
+    """Log how the masks of a folder were read, and warn of what suggests that they were not meant like that.
+
+    These are grey pixels, masks without a hole, and a folder that seems to have the opposite polarity, which `flag`
+    changes; no warning of the polarity if `flag` is "".
+    """
+    readings = Counter(mask.reading for mask in masks).most_common()
+    log.info("%s: %s", folder, "; ".join(f"{reading} (in {count} of {len(masks)} masks)"
+                                         for reading, count in readings[:NUM_READINGS]))
+    unclear = [mask.unclear for mask in masks]
+    if any(unclear):
+        log.warning("%s: %d of %d masks have pixels that are neither black nor white (%.1f %% of all); they are "
+                    "thresholded at one half", folder, np.count_nonzero(unclear), len(masks), 100 * np.mean(unclear))
+    if empty := sum(mask.ratio == 0 for mask in masks):
+        log.warning("%s: %d of %d masks have no hole", folder, empty, len(masks))
+    median = np.median([mask.ratio for mask in masks])
+    if median > SUSPECT_RATIO and flag:
+        other = "valid" if mask_means == "hole" else "hole"
+        log.warning("%s: half of the masks have more than %.0f %% hole; if white means %s in them, give %s=%s", folder,
+                    100 * median, other, flag, other)
 
 
 def sample_valid(bits: UInt8[Array, "n s sb"], rng: PRNGKeyArray) -> Float[Array, "s s 1"]:
@@ -107,40 +105,19 @@ def sample_valid(bits: UInt8[Array, "n s sb"], rng: PRNGKeyArray) -> Float[Array
     return square[..., None].astype(jnp.float32)
 
 
-def read_grey(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """Return the grey values of a mask file of any mode, with its EXIF orientation applied. Raises InputError."""
-    try:
-        return images.decode_grey(read_file(path), str(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a mask file") from error
+def resize_to_square(hole: Bool[np.ndarray, "h w"], size: int) -> Bool[np.ndarray, "s s"]:
+    """Return the hole resized to `size` x `size` by nearest neighbour, ignoring its aspect ratio."""
+    return np.asarray(Image.fromarray(hole).resize((size, size), Image.Resampling.NEAREST))
 
 
-def resize_to_square(mask: UInt8[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray, "s s"]:
-    """Return the mask resized to `size` x `size` by nearest neighbour, ignoring its aspect ratio."""
-    return np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
-
-
-def grey_share(mask: UInt8[np.ndarray, "h w"]) -> float:
-    """Return the share of pixels that are neither black nor white."""
-    return float(np.mean((mask > MAX_BLACK) & (mask < MIN_WHITE)))
-
-
-def _reader(size: int, mask_means: str) -> Callable[[Path], tuple[np.ndarray, float]]:
+def _reader(size: int, mask_means: str) -> Callable[[Path], tuple[np.ndarray, MaskTraits]]:
     def read(path):
-        mask = read_grey(path)
-        valid = valid_from_mask(resize_to_square(mask, size), mask_means)
-        return np.packbits(valid, axis=-1), grey_share(mask)
+        mask = mask_reader.read_file(path, mask_means)
+        valid = ~resize_to_square(mask.hole, size)
+        return np.packbits(valid, axis=-1), MaskTraits(mask.reading, mask.unclear, 1 - valid.mean())
 
     return read
 
 
 def _in_range(ratio: Float[np.ndarray, "*n"], holes: Holes) -> Bool[np.ndarray, "*n"]:
     return (holes.min_ratio <= ratio) & (ratio <= holes.max_ratio)
-
-
-def _warn_of_polarity(folder: str, ratio: Float[np.ndarray, "n"], holes: Holes) -> None:
-    median = np.median(ratio)
-    if median > SUSPECT_RATIO and holes.min_ratio <= 1 - median <= holes.max_ratio:
-        other = "valid" if holes.mask_means == "hole" else "hole"
-        log.warning("%s: half of the masks have more than %.0f %% hole; if white means %s in them, give "
-                    "--config.holes.mask_means=%s", folder, 100 * median, other, other)

@@ -5,10 +5,15 @@ const canvas = element.querySelector("canvas");
 const size = element.querySelector("input");
 const [undo, clear] = element.querySelectorAll("button");
 const context = canvas.getContext("2d");
+const MIN_WIDTH = 2; // pixels of the canvas
 let strokes = [];
 let current = null;
 
 function draw(stroke) {
+  // A dot at the start: a click has no other point, and browsers need not draw a line of no length.
+  context.beginPath();
+  context.arc(...stroke.points[0], stroke.width / 2, 0, 2 * Math.PI);
+  context.fill();
   context.lineWidth = stroke.width;
   context.beginPath();
   context.moveTo(...stroke.points[0]);
@@ -19,7 +24,7 @@ function draw(stroke) {
 function redraw() {
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.lineCap = context.lineJoin = "round";
-  context.strokeStyle = "#e6007e";
+  context.strokeStyle = context.fillStyle = "#e6007e";
   strokes.forEach(draw);
   undo.disabled = clear.disabled = !strokes.length;
 }
@@ -57,9 +62,11 @@ function position(event) {
 canvas.addEventListener("pointerdown", (event) => {
   if (event.button || current) return;
   canvas.setPointerCapture(event.pointerId);
-  // The slider is in pixels of the screen, the stroke in pixels of the canvas.
+  // The slider is in pixels of the screen, the stroke in pixels of the canvas. A disc of MIN_WIDTH covers most of at
+  // least one pixel wherever its centre is, so that no stroke is without a hole.
   const scale = canvas.width / canvas.getBoundingClientRect().width;
-  current = { pointer: event.pointerId, width: size.valueAsNumber * scale, points: [position(event)] };
+  const width = Math.max(size.valueAsNumber * scale, MIN_WIDTH);
+  current = { pointer: event.pointerId, width, points: [position(event)] };
   strokes.push(current);
   redraw();
 });

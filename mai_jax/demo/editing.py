@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from mai_jax import image_io
-from mai_jax.data import images, mask_files
+from mai_jax.data import mask_reader
 from mai_jax.demo import pictures
 from mai_jax.errors import InputError
 from mai_jax.inference import Inpainter
@@ -23,12 +23,14 @@ class Edit(NamedTuple):
     """A photograph with its hole, and the result once the hole is filled.
 
     `file_hole` is the hole without brush strokes: that of the mask file, with the transparent part of the photograph if
-    `with_transparent`. `hole` is the hole that was filled and `result` the filled photograph; both are None before.
+    `with_transparent`. `mask` is the mask file. `hole` is the hole that was filled and `result` the filled photograph;
+    both are None before.
     """
 
     photo: image_io.Photo
     file_hole: Hole
     with_transparent: bool
+    mask: mask_reader.Mask | None = None
     hole: Hole | None = None
     result: pictures.Pixels | None = None
 
@@ -50,28 +52,28 @@ def has_transparency(photo: image_io.Photo) -> bool:
 
 
 def set_file_hole(edit: Edit, encoded: bytes | None, name: str, mask_means: str, *, with_transparent: bool) -> Edit:
-    """Return the edit with the hole of a mask file, whose white means `mask_means`, and of the transparency.
+    """Return the edit with the hole of a mask file (see `mask_reader.read`) and of the transparency.
 
-    Raises InputError if the file is not an image or differs from the photograph in size.
+    Raises InputError if the file is not understood as a mask or differs from the photograph in size.
     """
-    hole = np.zeros(edit.size, bool)
+    hole, mask = np.zeros(edit.size, bool), None
     if encoded is not None:
-        mask = images.decode_grey(encoded, name)
-        if mask.shape != edit.size:
-            (mask_h, mask_w), (h, w) = mask.shape, edit.size
-            raise InputError(f"{name}: the mask is {mask_w} x {mask_h} and the photo {w} x {h} (width x height); "
-                             "use a mask of the photo's size")
-        hole = ~mask_files.valid_from_mask(mask, mask_means)
+        mask = mask_reader.read(encoded, name, mask_means)
+        mask_reader.check_size(mask, name, edit.size)
+        hole = mask.hole
     if with_transparent:
-        hole |= hole_from_alpha(edit.photo)
-    return edit._replace(file_hole=hole, with_transparent=with_transparent)
+        hole = hole | hole_from_alpha(edit.photo)
+    return edit._replace(file_hole=hole, with_transparent=with_transparent, mask=mask)
 
 
-def polarity_warning(edit: Edit, mask_means: str) -> str:
-    """Return a question about the meaning of white if the mask covers most of the photograph, otherwise ""."""
-    share = edit.file_hole.mean()
+def mask_remark(mask: mask_reader.Mask, mask_means: str) -> str:
+    """Return how a mask file was read, with a question if it marks nothing or most of the photograph."""
+    share, how = mask.hole.mean(), f"In this mask {mask.reading}"
+    if share == 0:
+        return f"{how}: nothing is to be filled. Is it the right file?"
     other = "the part to keep" if mask_means == "hole" else "the hole"
-    return f"{share:.0%} of the photo is hole. Does white mean {other} in this mask?" if share > MOSTLY_HOLE else ""
+    doubt = f" Does white mean {other} in this mask?" if share > MOSTLY_HOLE else ""
+    return f"{how}: {share:.{0 if share >= 0.01 else 2}%} of the photo is hole.{doubt}"
 
 
 def fill(edit: Edit, inpainter: Inpainter, strokes: str, growth: int) -> Edit:

@@ -140,9 +140,8 @@ class _Page:
             edit = editing.set_file_hole(edit, encoded, name, mask_means, with_transparent=transparent)
         except InputError as error:  # clear the upload, so that it does not look accepted
             return {self.mask: None, self.message: _message(str(error), error=True)}
-        warning = editing.polarity_warning(edit, mask_means)
         changes = self._show(edit, keep_strokes=True)
-        return changes | ({self.message: _message(warning)} if warning and path else {})
+        return changes | ({self.message: _message(editing.mask_remark(edit.mask, mask_means))} if edit.mask else {})
 
     def repair(self, edit: Edit, brush: Any, growth: float) -> Changes:
         """Fill the hole and show the result."""
@@ -177,7 +176,7 @@ def _fill_button() -> gr.Button:
 def _head(inpainter: Inpainter, privacy: str) -> None:
     gr.HTML(f"""<h1>Repair a photo</h1>
         <p>Paint over what should be removed. The area is filled from its surroundings.</p>
-        <p class="hint">Loaded: {inpainter.description}. {html.escape(privacy)}</p>""",
+        <p class="hint">Loaded: {html.escape(inpainter.description)}. {html.escape(privacy)}</p>""",
             elem_id="head", apply_default_css=False)
 
 

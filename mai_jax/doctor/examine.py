@@ -10,23 +10,27 @@ from mai_jax.doctor import forecast, holes, photographs
 from mai_jax.doctor.report import Finding, Section, quiet, summary
 from mai_jax.errors import InputError
 from mai_jax.training import trainer
+from mai_jax.training.continuation import NO_CHANGES, Start
 from mai_jax.training.train_step import data_mesh
 
 PARTS: tuple[sources.Part, ...] = ("train", "test")
 
 
-def examine(config: Config, workdir: Path, steps: int) -> bool:
-    """Print the report. Return whether it has no errors. Raises InputError for an unusable config."""
+def examine(config: Config, workdir: Path, steps: int, how: Start = NO_CHANGES) -> bool:
+    """Print the report. Return whether it has no errors. Raises InputError for an unusable config.
+
+    `steps` is the length of the dry run; `how` allows changes of the config of an existing run.
+    """
     trainer.check(config, data_mesh())
     findings: list[Finding] = []
-    for section in _sections(config, workdir, steps):
+    for section in _sections(config, workdir, steps, how):
         findings += section.findings
         print(f"{section}\n", flush=True)
     print(summary(findings))
     return all(finding.severity != "error" for finding in findings)
 
 
-def _sections(config: Config, workdir: Path, steps: int) -> Iterator[Section]:
+def _sections(config: Config, workdir: Path, steps: int, how: Start) -> Iterator[Section]:
     yield forecast.disk(config, workdir)
     missing = next((name for name in (config.data.train, config.data.test) if not _is_available(name)), None)
     if missing:
@@ -45,7 +49,7 @@ def _sections(config: Config, workdir: Path, steps: int) -> Iterator[Section]:
         return
     yield holes.ratios_section(hole_sampler, config)
     if steps and not missing:
-        yield forecast.training(config, workdir, source["train"], hole_sampler, steps)
+        yield forecast.training(config, workdir, source["train"], hole_sampler, steps, how)
 
 
 def _photographs(source: dict[sources.Part, sources.Source], config: Config) -> Iterator[Section]:

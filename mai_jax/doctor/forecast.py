@@ -21,9 +21,10 @@ from mai_jax.data.hole_sampler import HoleSampler
 from mai_jax.data.sources import Source
 from mai_jax.doctor.report import Finding, Section, quiet
 from mai_jax.errors import RunError
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.models.base import Model
-from mai_jax.training import checkpointing, metric_writer, train_state
+from mai_jax.training import checkpointing, continuation, metric_writer, train_state
+from mai_jax.training.continuation import NO_CHANGES, Start
 from mai_jax.training.metric_writer import MetricLogger, MetricWriter
 from mai_jax.training.nonfinite import Diverged, NonfiniteSteps, describe
 from mai_jax.training.train_state import TrainState
@@ -44,7 +45,7 @@ class Speed(NamedTuple):
 
 def disk(config: Config, workdir: Path) -> Section:
     """Return the section on disk space for the checkpoints that exist at once: those kept and the one being written."""
-    size = _checkpoint_bytes(MODELS[config.method](config), config)
+    size = _checkpoint_bytes(model_class(config.method)(config), config)
     saves = math.ceil(config.total_steps / config.run.save_every)
     more = max(0, min(config.run.keep_checkpoints + 1, saves) - len(checkpointing.steps(workdir)))
     needed = more * size + checkpointing.MARGIN
@@ -57,18 +58,20 @@ def disk(config: Config, workdir: Path) -> Section:
         Finding("error", "the disk will be full", "training will stop: free some space, or give another --workdir")])
 
 
-def training(config: Config, workdir: Path, source: Source, hole_sampler: HoleSampler, steps: int) -> Section:
+def training(
+    config: Config, workdir: Path, source: Source, hole_sampler: HoleSampler, steps: int, how: Start = NO_CHANGES
+) -> Section:  # fmt: skip
     """Return the section on memory and time. Compiles the step and runs `steps` steps on `source`; writes no files."""
     mesh = data_mesh()
     kind = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
     result = Section(f"training on {kind}")
     try:
-        reader = checkpointing.latest(config, workdir)
+        reader = continuation.latest(config, workdir, how)
         done = 0 if reader is None else reader.step
         if done >= config.total_steps:
             result.facts.append(f"all {done:,} steps are done")
             return result
-        model = MODELS[config.method](config, config.phase_of(done + 1))
+        model = model_class(config.method)(config, config.phase_of(done + 1))
         model.prepare()
         compiled = compile_train_step(model, config, hole_sampler, mesh)
         if _memory(result, compiled, mesh):

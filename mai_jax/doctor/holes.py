@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mai_jax.config import Config
-from mai_jax.data import mask_files
+from mai_jax.data import mask_files, mask_reader
 from mai_jax.data.hole_sampler import HoleSampler
 from mai_jax.data.sources import Part
 from mai_jax.doctor.report import PURPOSE, Finding, Issue, Section, Tally
@@ -46,14 +46,13 @@ def masks_section(folder: str, part: Part, config: Config) -> Section:
 
     def inspect_mask(i: int) -> tuple[dict[str, str], tuple[int, int] | None, float | None]:
         try:
-            mask = mask_files.read_grey(root / names[i])
+            mask = mask_reader.read_file(root / names[i], holes.mask_means)
         except InputError as error:
             return {"unusable": str(error).rpartition(";")[0]}, None, None
-        square = mask_files.resize_to_square(mask, config.image_size)
-        ratio = 1 - mask_files.valid_from_mask(square, holes.mask_means).mean()
-        grey, (height, width) = mask_files.grey_share(mask), mask.shape
+        ratio = mask_files.resize_to_square(mask.hole, config.image_size).mean()
+        height, width = mask.hole.shape
         present = {
-            "neither black nor white": (grey > 0, f"{grey:.1%}"),
+            "neither black nor white": (mask.unclear > 0, f"{mask.unclear:.1%}"),
             "not square": (height != width, f"{width} x {height}"),
             "nearly all hole": (ratio > NEARLY_ALL, f"{ratio:.1%}"),
             "skipped": (not holes.min_ratio <= ratio <= holes.max_ratio, f"{ratio:.1%}"),

@@ -6,6 +6,7 @@ import os
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -13,10 +14,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
+from tqdm import tqdm
 
 from mai_jax.config import Config
-from mai_jax.data import images, mask_files, sources, strokes
+from mai_jax.data import images, mask_files, mask_reader, sources, strokes
 from mai_jax.data.hole_sampler import DRAWN
+from mai_jax.data.mask_files import MaskTraits, log_doubts
 from mai_jax.errors import InputError
 from mai_jax.evaluation import ratio_bins
 from mai_jax.evaluation.mask_benchmark.manifest import Manifest
@@ -75,6 +78,10 @@ class ImageEvalDataset(EvalDataset):
         if manifest is not None:
             self._hole_of = _manifest_holes(manifest, self._size)
             self._bins = [i for i in range(len(manifest.header.edges) - 1) if manifest.entries_in_bin(i)]
+            if not self._bins:
+                raise InputError(f"{manifest.folder}: none of its {len(manifest.entries)} masks has a hole ratio in "
+                                 f"one of the bins with the edges {manifest.header.edges}; list them with other "
+                                 "--edges or the other --mask-means")
         else:
             self._hole_of = _drawn_holes(config) if config.holes.test_masks == DRAWN else _mask_file_holes(config)
             self._bins = list(range(len(config.evaluation.edges) - 1))
@@ -130,8 +137,10 @@ def _manifest_holes(manifest: Manifest, size: int) -> Callable[[str, int], tuple
         entry = entries[_hash(image_id) % len(entries)]
         hole = manifest.read_hole(entry)
         if hole.shape != (size, size):
+            is_listed = manifest.header.made_by.get("command") == "bin"
+            command = f"mai masks bin {manifest.folder} --size={size}" if is_listed else f"mai masks make --size={size}"
             raise InputError(f"{manifest.folder / entry.file}: is {hole.shape[1]} x {hole.shape[0]} pixels and the run "
-                             f"has {size}; generate the masks with --size={size}")
+                             f"has {size}; use `{command}` with the flags of the earlier command")
         return entry.id, hole
 
     return hole_of
@@ -153,10 +162,12 @@ class FolderEvalDataset(EvalDataset):
     measures.
     """
 
-    def __init__(self, prediction: str, truth: str, masks: str, mask_means: str = "hole") -> None:
+    def __init__(
+        self, prediction: str, truth: str, masks: str, mask_means: str = "hole", mask_threshold: int | None = None
+    ) -> None:
         self._files = {flag: _by_name(folder, flag) for flag, folder in
                        (("--pred", prediction), ("--truth", truth), ("--masks", masks))}
-        self._mask_means = mask_means
+        self._masks, self._mask_means, self._mask_threshold = masks, mask_means, mask_threshold
         self._names = sorted(self._files["--truth"])
         for flag, files in self._files.items():
             _require_partners(flag, files, self._files["--truth"])
@@ -172,8 +183,30 @@ class FolderEvalDataset(EvalDataset):
             (h, w, _), (truth_h, truth_w, _) = prediction.shape, truth.shape
             raise InputError(f"{self._files['--pred'][name]}: is {w} x {h} pixels and its truth {truth_w} x {truth_h}; "
                              "save both in the same size")
-        valid = mask_files.read_valid(self._files["--masks"][name], truth.shape[:2], self._mask_means)
-        return Pair(name, name, truth, ~valid, prediction)
+        mask = self._read_mask(name)
+        mask_reader.check_size(mask, str(self._files["--masks"][name]), truth.shape[:2])
+        return Pair(name, name, truth, mask.hole, prediction)
+
+    def check_masks(self) -> None:
+        """Read all masks and log how they were read and doubts about them.
+
+        Raises InputError if a file is not understood as a mask, or if no mask has a hole.
+        """
+
+        def traits(name: str) -> MaskTraits:
+            mask = self._read_mask(name)
+            return MaskTraits(mask.reading, mask.unclear, float(mask.hole.mean()))
+
+        with ThreadPoolExecutor() as pool:
+            found = list(tqdm(pool.map(traits, self._names), desc="masks", total=len(self), disable=len(self) < 1000))
+        log_doubts(self._masks, found, "--mask-means", self._mask_means)
+        if not any(mask.ratio for mask in found):
+            raise InputError(f"--masks={self._masks}: no mask has a hole ({found[0].reading}), so any result would be "
+                             "perfect; check the files, --mask-means and --mask-threshold")
+
+    def _read_mask(self, name: str) -> mask_reader.Mask:
+        return mask_reader.read_file(self._files["--masks"][name], self._mask_means, self._mask_threshold,
+                                     threshold_flag="--mask-threshold")
 
 
 def _by_name(folder: str, flag: str) -> dict[str, Path]:

@@ -17,7 +17,9 @@ from mai_jax.evaluation.dataset import EvalDataset, FolderEvalDataset, ImageEval
 from mai_jax.evaluation.evaluator import Predict, Samples
 from mai_jax.evaluation.mask_benchmark import manifest as manifest_lib
 from mai_jax.inference import Inpainter
-from mai_jax.models import TITLES
+from mai_jax.models import title
+from mai_jax.training import continuation
+from mai_jax.training.packed_model import open_reader
 
 
 class EvalTarget(NamedTuple):
@@ -57,8 +59,11 @@ def checkpoint(
     by default those of its config. Raises InputError if the checkpoint, the images or the manifest cannot be used.
     """
     inpainter = Inpainter.from_checkpoint(workdir, step, devices)
-    title = TITLES[inpainter.config.method]
-    target = _on_images(title, inpainter.config, inpainter.predict_samples, {"step": inpainter.step}, data, holes)
+    stamp: dict[str, Any] = {"step": inpainter.step}
+    if history := continuation.describe(open_reader(workdir, inpainter.step).history):
+        stamp["history"] = history
+    name = title(inpainter.config.method)
+    target = _on_images(name, inpainter.config, inpainter.predict_samples, stamp, data, holes)
     return target._replace(num_samples=inpainter.num_samples)
 
 
@@ -87,14 +92,18 @@ def _on_images(
         name, dataset_name, dataset, predict, edges, config.evaluation.batch_size, _stamp(stamp, manifest))
 
 
-def folders(prediction: str, truth: str, masks: str, mask_means: str) -> EvalTarget:
+def folders(
+    prediction: str, truth: str, masks: str, mask_means: str, mask_threshold: int | None = None
+) -> EvalTarget:  # fmt: skip
     """Return the predictions that any program wrote, matched by name with truths and masks, as a target.
 
-    The method has the name of the folder `prediction`. Raises InputError if the files do not match.
+    `mask_means` and `mask_threshold` are those of `mask_reader.read`; doubts about the masks are logged. The method has
+    the name of the folder `prediction`. Raises InputError if the files do not match, or no mask has a hole.
     """
     default = Config().evaluation
     name, dataset_name = Path(prediction).resolve().name, Path(truth).resolve().name
-    dataset = FolderEvalDataset(prediction, truth, masks, mask_means)
+    dataset = FolderEvalDataset(prediction, truth, masks, mask_means, mask_threshold)
+    dataset.check_masks()
     stamp = _stamp({"files": name}, None)
     return EvalTarget(name, dataset_name, dataset, None, default.edges, default.batch_size, stamp)
 

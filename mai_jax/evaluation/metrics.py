@@ -1,8 +1,8 @@
 """PSNR, SSIM and l1 (section 5.2) in their common variants, on the whole image or on its hole: one number per image.
 
 Every function takes two batches of images, either floats in [0, 1] or integer levels: uint8, or the int32 of `grey`. It
-computes in float32, or in float64 if an argument is float64. `protocols` defines which images are compared (completed or
-raw, rounded, RGB or grey).
+computes in float32, or in float64 if an argument is float64. `protocols` defines which images are compared (completed
+or raw, rounded, RGB or grey).
 
 Levels are subtracted as integers before they are divided by the level of white. XLA contracts a / 255 - b / 255 into
 operations whose result is not zero for equal levels, which gives identical images a PSNR of 156 to 168 dB.
@@ -208,7 +208,7 @@ def _sum(a: Images, b: Images) -> Float[Array, "b h w c"]:
     return (a + b).astype(jnp.promote_types(a.dtype, jnp.float32)) / white
 
 
-def _with_signs(a: Images, b: Images) -> tuple[Images, Images, int]:
+def _with_signs(a: Images, b: Images) -> tuple[jax.Array, jax.Array, int]:
     """Return both as floats or both as levels of type int32, which a difference fits into, and the value of white."""
     dtypes = {jnp.dtype(a.dtype), jnp.dtype(b.dtype)}
     if len(dtypes) == 1 and dtypes <= WHITE.keys():

@@ -19,7 +19,7 @@ from mai_jax.errors import InputError
 from mai_jax.inference import model_registry, tiling
 from mai_jax.inference.model_loading import load_model
 from mai_jax.inference.tiling import Pixels, Plan, Window
-from mai_jax.models import TITLES
+from mai_jax.models import title
 from mai_jax.models.base import Model, StochasticModel, Variables
 
 REPLICATED, SHARDED = PartitionSpec(), PartitionSpec("data")
@@ -88,7 +88,7 @@ class Inpainter:
     def description(self) -> str:
         """What is loaded, for users."""
         steps, size = f"trained for {self.step:,} steps, " if self.step else "", self.config.image_size
-        return f"{TITLES.get(self.config.method, self.config.method)}, {steps}windows of {size} x {size} pixels"
+        return f"{title(self.config.method)}, {steps}windows of {size} x {size} pixels"
 
     def plan(self, hole: Bool[np.ndarray, "h w"]) -> Plan:
         """Return the windows through which `__call__` fills this hole."""

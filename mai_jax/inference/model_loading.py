@@ -4,16 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-
-from mai_jax.batch import Batch
 from mai_jax.config import Config
 from mai_jax.errors import InputError
-from mai_jax.inference import packed_model
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.models.base import Model, Variables
-from mai_jax.training.checkpointing import CheckpointReader
+from mai_jax.training.packed_model import open_reader
+from mai_jax.training.train_state import variable_shapes
 
 
 class LoadedModel(NamedTuple):
@@ -34,18 +30,14 @@ def load_model(folder: str | Path, step: int | None = None, *, portable: bool = 
     the parameters are the same. Raises InputError if there is no such checkpoint, it is damaged, or its method is
     unknown.
     """
-    folder = Path(folder)
-    kind = packed_model.PackedReader if packed_model.is_packed(folder) else CheckpointReader
-    reader = kind(folder, step)
+    reader = open_reader(folder, step)
     config = reader.config
-    if config.method not in MODELS:
-        raise InputError(f"{reader.path}: config.method={config.method!r} is unknown; use the version of mai_jax that "
-                         "wrote it")
+    try:
+        method = model_class(config.method)
+    except InputError as error:
+        raise InputError(f"{reader.path}: {error}") from error
     if portable:
         generator = dataclasses.replace(config.generator, attention="dense")
         config = dataclasses.replace(config, generator=generator, dtype="float32")
-    model = MODELS[config.method](config)
-    size = config.image_size
-    batch = jax.eval_shape(lambda: Batch(*(jnp.zeros((1, size, size, channels), jnp.float32) for channels in (3, 1))))
-    shapes = jax.eval_shape(model.init, jax.random.key(0), batch)
-    return LoadedModel(model, config, reader.read("params", shapes), reader.step)
+    model = method(config)
+    return LoadedModel(model, config, reader.read("params", variable_shapes(model, config)), reader.step)

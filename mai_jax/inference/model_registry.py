@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mai_jax.errors import InputError
-from mai_jax.inference import packed_model
+from mai_jax.training import packed_model
 
 VARIABLE = "MAI_JAX_MODELS"  # environment variable: the folder of the models
 

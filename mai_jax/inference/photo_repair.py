@@ -3,13 +3,14 @@
 import io
 import logging
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
 from skimage.morphology import isotropic_dilation
 
 from mai_jax import image_io
-from mai_jax.data import mask_files
+from mai_jax.data import mask_reader
 from mai_jax.errors import InputError
 from mai_jax.files import read_file, write_atomically
 from mai_jax.image_io import Photo
@@ -21,32 +22,44 @@ MOSTLY_HOLE = 0.6  # hole ratio above which a warning suggests the opposite mask
 log = logging.getLogger(__name__)
 
 
+class Repair(NamedTuple):
+    """What `fill` did: `status` is "filled", or "unchanged" if the hole is empty; `reading` is how the mask was read.
+
+    `share` is the hole ratio of the photograph.
+    """
+
+    status: Literal["filled", "unchanged"]
+    reading: str
+    share: float
+
+
 def fill(
-    inpainter: Inpainter, job: Job, *, mask_means: str = "hole", grow_by: int = 0, attention: bool = False
-) -> None:
+    inpainter: Inpainter, job: Job, *, mask_means: str = "hole", mask_threshold: int | None = None, grow_by: int = 0,
+    attention: bool = False, allow_empty: bool = False,
+) -> Repair:  # fmt: skip
     """Write the photograph with its hole, grown by `grow_by` pixels, filled.
 
-    If the suffix of `job.output` differs, the format is converted. `attention` also writes <name>_attention.png, a
-    picture of the source of each filled pixel (see `provenance`). Raises InputError if a file cannot be used; then
-    nothing is written.
+    `mask_means` and `mask_threshold` are those of `mask_reader.read`. If the suffix of `job.output` differs, the format
+    is converted. `attention` also writes <name>_attention.png, a picture of the source of each filled pixel (see
+    `provenance`). Raises InputError if a file cannot be used, or if the hole is empty; then nothing is written. With
+    `allow_empty` the photograph is copied if its hole is empty.
     """
     photo = image_io.decode(_read(job.image), str(job.image))
-    hole = grow(_read_hole(photo, job, mask_means), grow_by)
-    if not hole.any():
-        log.warning("%s: its mask has no hole; nothing is filled", job.image)
-    filled = inpainter(photo.rgb, hole)
+    hole, reading = _read_hole(photo, job, mask_means, mask_threshold)
+    hole = grow(hole, grow_by)
+    if not hole.any() and not allow_empty:
+        raise InputError(f"{job.mask or job.image}: no pixel is to be filled ({reading}); check the mask, --mask-means "
+                         "and --mask-threshold, or give --allow-empty to copy such photographs")
+    filled = inpainter(photo.rgb, hole) if hole.any() else photo.rgb
     same_format = job.output.suffix.lower() == job.image.suffix.lower()
-    encoded = image_io.encode(photo, filled, hole, opaque_hole=job.mask is None,
-                              format=None if same_format else _format_of(job.output))
+    if same_format and not hole.any():
+        encoded = photo.source
+    else:
+        encoded = image_io.encode(photo, filled, hole, opaque_hole=job.mask is None,
+                                  format=None if same_format else _format_of(job.output))
     picture = _attention_picture(inpainter, photo, filled, hole) if attention else None
-    try:
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(job.output, encoded)
-        if picture:
-            write_atomically(job.output.with_name(f"{job.output.stem}_attention.png"), picture)
-    except OSError as reason:
-        raise InputError(f"{reason.filename or job.output}: cannot be written ({reason.strerror}); "
-                         "give another --output or free some space") from reason
+    _write(job.output, encoded, picture)
+    return Repair("filled" if hole.any() else "unchanged", reading, float(hole.mean()))
 
 
 def grow(hole: Bool[np.ndarray, "h w"], radius: int) -> Bool[np.ndarray, "h w"]:
@@ -67,15 +80,33 @@ def hole_from_alpha(photo: Photo) -> Bool[np.ndarray, "h w"]:
     return photo.alpha <= np.iinfo(photo.alpha.dtype).max // 2
 
 
-def _read_hole(photo: Photo, job: Job, mask_means: str) -> Bool[np.ndarray, "h w"]:
+def _read_hole(
+    photo: Photo, job: Job, mask_means: str, threshold: int | None
+) -> tuple[Bool[np.ndarray, "h w"], str]:  # fmt: skip
+    """Return the hole of the mask file, or of the photograph's transparency, and how it was read."""
     if job.mask is None:
-        return hole_from_alpha(photo)
-    hole = ~mask_files.read_valid(job.mask, photo.rgb.shape[:2], mask_means)
-    if hole.mean() > MOSTLY_HOLE:
+        return hole_from_alpha(photo), "the transparent part is the hole"
+    mask = mask_reader.read_file(job.mask, mask_means, threshold, threshold_flag="--mask-threshold")
+    mask_reader.check_size(mask, str(job.mask), photo.rgb.shape[:2])
+    if mask.unclear:
+        log.warning("%s: %.1f %% of the pixels are neither black nor white; they are thresholded at one half", job.mask,
+                    100 * mask.unclear)
+    if mask.hole.mean() > MOSTLY_HOLE:
         other = "valid" if mask_means == "hole" else "hole"
-        log.warning("%s: %.0f %% of the photograph is hole; if white means %s in it, give --mask_means=%s", job.mask,
-                    100 * hole.mean(), other, other)
-    return hole
+        log.warning("%s: %.0f %% of the photograph is hole; if white means %s in it, give --mask-means=%s", job.mask,
+                    100 * mask.hole.mean(), other, other)
+    return mask.hole, mask.reading
+
+
+def _write(output: Path, encoded: bytes, picture: bytes | None) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output, encoded)
+        if picture:
+            write_atomically(output.with_name(f"{output.stem}_attention.png"), picture)
+    except OSError as reason:
+        raise InputError(f"{reason.filename or output}: cannot be written ({reason.strerror}); "
+                         "give another --output or free some space") from reason
 
 
 def _read(path: Path) -> bytes:

@@ -86,7 +86,8 @@ class CheckpointReader:
     is never skipped silently.
     """
 
-    def __init__(self, workdir: Path, step: int | None = None) -> None:
+    def __init__(self, workdir: str | Path, step: int | None = None) -> None:
+        workdir = Path(workdir)
         folder = workdir / FOLDER
         if not workdir.is_dir():
             raise InputError(f"{workdir}: no such folder; give the folder that training wrote (--workdir)")
@@ -99,6 +100,7 @@ class CheckpointReader:
         self.path = (folder / str(self.step)).absolute()
         _ignore_background_errors()
         self.meta = self._read_meta()
+        self.history: list[dict[str, Any]] = self.meta.get("history", [])  # see `continuation`
         try:
             self.config: Config = config_lib.from_dict(self.meta["config"])
             config_lib.check(self.config)
@@ -148,17 +150,6 @@ class CheckpointReader:
         aside = self.path.parent.parent / f"damaged-{self.step}"
         return InputError(f"{self.path}: damaged checkpoint: {reason}; "
                           f"move it away with `mv '{self.path}' '{aside}'`; then {then}")
-
-
-def latest(config: Config, workdir: Path) -> CheckpointReader | None:
-    """Return the newest checkpoint, or None. Raises InputError if it belongs to a run with another config."""
-    if not steps(workdir):
-        return None
-    reader = CheckpointReader(workdir)
-    if changed := config_lib.differences(reader.config, config):
-        raise InputError(f"{workdir}: was trained with another config: {'; '.join(changed)}; "
-                         "give the same values, or another --workdir")
-    return reader
 
 
 def steps(workdir: Path) -> list[int]:

@@ -61,6 +61,11 @@ class MetricWriter:
             self._event(step, summary=Summary(
                 value=[Summary.Value(tag=name, simple_value=value) for name, value in floats.items()]))
 
+    def write_event(self, step: int, text: str) -> None:
+        """Log a sentence about the run, such as a change of its config, as the field "event" of a line."""
+        with self._disk_full_as_input_error():
+            _append(self._log, json.dumps({"step": step, "wall_time": time.time(), "event": text}).encode() + b"\n")
+
     def write_image(self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         """Log an image, also as `pictures/NAME_STEP.png`."""
         png = io.BytesIO()
@@ -108,6 +113,9 @@ class NullWriter(MetricWriter):
     def write_scalars(self, step: int, values: Mapping[str, Any]) -> None:
         pass
 
+    def write_event(self, step: int, text: str) -> None:
+        pass
+
     def write_image(self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         pass
 
@@ -126,9 +134,9 @@ class MetricLogger:
     """Averages the scalars of the steps and reports them, with speed and time left, every `run.log_every` steps.
 
     The speed is counted between the times at which two steps were dispatched, not between those at which their scalars
-    arrive: the scalars of a step arrive after the next step is dispatched, which on some devices waits until that one is
-    computed, but those of the step before a checkpoint arrive at once. Every interval then has one wait for photographs
-    and one computation per step. It starts after the first step, which includes compilation.
+    arrive: the scalars of a step arrive after the next step is dispatched, which on some devices waits until that one
+    is computed, but those of the step before a checkpoint arrive at once. Every interval then has one wait for
+    photographs and one computation per step. It starts after the first step, which includes compilation.
     """
 
     def __init__(self, config: Config, writer: MetricWriter) -> None:

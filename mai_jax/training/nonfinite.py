@@ -22,7 +22,7 @@ from mai_jax.data.hole_sampler import HoleSampler
 from mai_jax.data.sources import Source
 from mai_jax.errors import InputError, RunError
 from mai_jax.files import write_atomically
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.models.base import Model
 from mai_jax.training import train_state
 from mai_jax.training.train_state import TrainState
@@ -77,7 +77,7 @@ class NonfiniteSteps:
     def _write(self, path: Path, step: int, terms: dict[str, float], images: jax.Array, state: TrainState) -> None:
         assert isinstance(images.sharding, NamedSharding)  # the trainer made them so
         replicated = NamedSharding(images.sharding.mesh, PartitionSpec())
-        model = MODELS[self._config.method](self._config, self._config.phase_of(step))
+        model = model_class(self._config.method)(self._config, self._config.phase_of(step))
         hole_rng, *_ = step_rngs(model, state)
         sample = jax.jit(self._hole_sampler.sample, static_argnums=2)
         valid = sample(self._hole_sampler.mask_bank, hole_rng, len(images))
@@ -123,7 +123,7 @@ class Failure(NamedTuple):
 def replay(path: Path) -> bool:
     """Repeat the step on the local devices and log every term. Return whether it fails again. Raises InputError."""
     failure = read(path)
-    model = MODELS[failure.config.method](failure.config, failure.config.phase_of(failure.step))
+    model = model_class(failure.config.method)(failure.config, failure.config.phase_of(failure.step))
     model.prepare()
     log.info("step %d of %s, %s: %s", failure.step, failure.config.method, failure.config.dtype, ", ".join(failure.ids))
     terms, nonfinite = jax.device_get(jax.jit(lambda state: _repeat(model, failure, state))(failure.state))
@@ -168,7 +168,7 @@ def _build(metadata: dict[str, Any], arrays: dict[str, np.ndarray]) -> Failure:
     config_lib.check(config)
     if not 1 <= step <= config.total_steps:
         raise ValueError(f"step {step} of {config.total_steps}")
-    model, size = MODELS[config.method](config), config.image_size
+    model, size = model_class(config.method)(config), config.image_size
     like = jax.eval_shape(lambda: train_state.init_state(model, config).variables)
     saved = jax.tree_util.tree_map_with_path(lambda path, _: arrays[jax.tree_util.keystr(path)], like)
     expected = {"images": ((config.batch_size, size, size, 3), np.uint8),

@@ -53,6 +53,13 @@ def init_on_devices(model: Model, config: Config, sharding: Sharding | None = No
     return jax.jit(lambda: init_state(model, config), out_shardings=sharding, compiler_options=options)()
 
 
+def variable_shapes(model: Model, config: Config) -> Variables:
+    """Return shapes and types of the model's variables. Computes nothing."""
+    size = config.image_size
+    batch = jax.eval_shape(lambda: Batch(*(jnp.zeros((1, size, size, channels), jnp.float32) for channels in (3, 1))))
+    return jax.eval_shape(model.init, jax.random.key(0), batch)
+
+
 def checkpoint_items(state: TrainState) -> dict[str, Any]:
     """Return the items of a checkpoint. The rest of the state follows from the step and the config."""
     return {"params": state.variables, "opt_state": state.opt_state}

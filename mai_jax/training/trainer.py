@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -26,10 +26,11 @@ from mai_jax.data import pipeline, sources
 from mai_jax.data.hole_sampler import make_hole_sampler
 from mai_jax.errors import InputError, RunError
 from mai_jax.files import write_atomically
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.models.base import Model
-from mai_jax.training import checkpointing, distributed, train_state
+from mai_jax.training import continuation, distributed, init_from, train_state
 from mai_jax.training.checkpointing import CheckpointWriter
+from mai_jax.training.continuation import NO_CHANGES, Start
 from mai_jax.training.hooks import Profile, Validation
 from mai_jax.training.metric_writer import MetricLogger, MetricWriter, NullWriter
 from mai_jax.training.nonfinite import Diverged, NonfiniteSteps
@@ -40,16 +41,18 @@ from mai_jax.training.workdir_lock import workdir_lock
 log = logging.getLogger(__name__)
 
 Images = Iterator[UInt8[np.ndarray, "b h w 3"]]
+History = Sequence[dict[str, Any]]
 
 
-def train(config: Config, workdir: Path) -> signal.Signals | None:
+def train(config: Config, workdir: Path, how: Start = NO_CHANGES) -> signal.Signals | None:
     """Train to the end of the last phase, resuming from the newest checkpoint in `workdir` if there is one.
 
-    Returns the signal that ended the training early (all completed steps are saved), or None. Raises RunError.
+    `how` allows changes of the config since that checkpoint, or names initial parameters. Returns the signal that ended
+    the training early (all completed steps are saved), or None. Raises RunError.
     """
     mesh = data_mesh()
     check(config, mesh)
-    model = MODELS[config.method](config)
+    model = model_class(config.method)(config)
     # Everything that the user named is read before the first file is written.
     model.prepare()
     source = sources.open_source(config.data, "train")
@@ -59,7 +62,7 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
     with distributed.abort_all_on_error(), contextlib.ExitStack() as stack:
         if is_main:
             stack.enter_context(workdir_lock(workdir))
-        state = restore_or_init(model, config, workdir, mesh)
+        state, history = restore_or_init(model, config, workdir, mesh, how)
         start = int(state.step)
         distributed.assert_same_config(config, workdir, start)
         if is_main:
@@ -67,13 +70,15 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
         interrupt = stack.enter_context(Interrupt())
         checkpoints = stack.enter_context(CheckpointWriter(workdir, keep=config.run.keep_checkpoints))
         writer = stack.enter_context(MetricWriter(workdir, step=start) if is_main else NullWriter())
+        if start < config.total_steps:
+            _log_changes(history, start, writer)
         batches = pipeline.train_batches(source, config, start=start, process_index=jax.process_index(),
                                          process_count=jax.process_count())  # fmt: skip
         stack.callback(batches.close)
         profile = Profile(config.run.profile_steps if is_main else 0, workdir)
         stack.callback(profile.close)
         trainer = Trainer(config, state, mesh, hole_sampler.mask_bank, MetricLogger(config, writer),
-                          NonfiniteSteps(config, workdir, source, hole_sampler), checkpoints)  # fmt: skip
+                          NonfiniteSteps(config, workdir, source, hole_sampler), checkpoints, history)  # fmt: skip
         del state  # its buffers are donated to the first step
         # Again, so that an error ends the process before the stack closes the checkpoint writer, which would wait for
         # the other processes.
@@ -81,7 +86,7 @@ def train(config: Config, workdir: Path) -> signal.Signals | None:
             for phase, end in zip(config.phases, phase_ends(config), strict=True):
                 if trainer.step >= end or interrupt.received:
                     continue
-                model = MODELS[config.method](config, phase)
+                model = model_class(config.method)(config, phase)
                 train_step = make_train_step(model, config, hole_sampler.sample, mesh)
                 log.info("%s: steps %d to %d; compiling", phase, trainer.step + 1, end)
                 while trainer.step < end and not interrupt.requested(trainer.step):
@@ -103,7 +108,7 @@ class Trainer:
 
     def __init__(
         self, config: Config, state: TrainState, mesh: Mesh, mask_bank: Any, metrics: MetricLogger,
-        nonfinite: NonfiniteSteps, checkpoints: CheckpointWriter | None = None,
+        nonfinite: NonfiniteSteps, checkpoints: CheckpointWriter | None = None, history: History = (),
     ) -> None:  # fmt: skip
         self.state = state
         self.step = int(state.step)  # steps dispatched to the device
@@ -113,6 +118,7 @@ class Trainer:
         self._metrics = metrics
         self._nonfinite = nonfinite
         self._checkpoints = checkpoints
+        self._history = list(history)
         self._saved = self.step  # the step of the newest checkpoint; 0 for none
         self._pending: tuple[int, jax.Array, Logs] | None = None
 
@@ -155,7 +161,7 @@ class Trainer:
             return
         self.finish_step()
         # One batch per step, from a source with random access: the step is the position in the data, too.
-        meta = {"config": config_lib.to_dict(self._config), "next_index": self.step}
+        meta = {"config": config_lib.to_dict(self._config), "next_index": self.step, "history": self._history}
         self._checkpoints.save(self.step, train_state.checkpoint_items(self.state), meta)
         self._saved = self.step
 
@@ -216,8 +222,7 @@ class Interrupt:
 def check(config: Config, mesh: Mesh) -> None:
     """Raise InputError for a config that cannot be trained on the devices of `mesh`."""
     config_lib.check(config)
-    if config.method not in MODELS:
-        raise InputError(f"config.method={config.method!r}: no such method; there are {', '.join(MODELS)}")
+    model_class(config.method)
     if config.total_steps == 0:
         raise InputError("config.main_phase.steps=0: nothing to do; set the steps of a phase")
     if config.batch_size % mesh.size:
@@ -230,20 +235,35 @@ def phase_ends(config: Config) -> list[int]:
     return list(itertools.accumulate(phase.steps for phase in config.phases.values()))
 
 
-def restore_or_init(model: Model, config: Config, workdir: Path, mesh: Mesh) -> TrainState:
-    """Return the state of the newest checkpoint, or the initial state if there is no checkpoint."""
+def restore_or_init(
+    model: Model, config: Config, workdir: Path, mesh: Mesh, how: Start = NO_CHANGES
+) -> tuple[TrainState, History]:  # fmt: skip
+    """Return the state of the newest checkpoint, or the initial state if there is no checkpoint, and the history."""
     replicated = NamedSharding(mesh, PartitionSpec())
-    reader = checkpointing.latest(config, workdir)
+    reader = continuation.latest(config, workdir, how)
     if reader is None:
-        return train_state.init_on_devices(model, config, replicated)
+        state = train_state.init_on_devices(model, config, replicated)
+        if not how.init_from:
+            return state, []
+        variables, entry = init_from.take(how, jax.device_get(state.variables))
+        return state.replace(**jax.device_put(variables, replicated)), [entry]
+    init_from.check_resumed(how, reader)
     shapes = jax.eval_shape(lambda: train_state.checkpoint_items(train_state.init_state(model, config)))
     items = {name: reader.read(name, item) for name, item in shapes.items()}
     log.info("resuming from %s", reader.path)
+    continuation.log_schedule(reader, config)
     state = train_state.restore_state(items, reader.step, config)
     # jax.device_put puts arrays, but not keys, on the devices of all processes.
     rng = jax.jit(lambda: state.rng, out_shardings=replicated)()
     arrays = {name: value for name, value in vars(state).items() if name != "rng"}
-    return TrainState(**jax.device_put(arrays, replicated), rng=rng)
+    return TrainState(**jax.device_put(arrays, replicated), rng=rng), continuation.history(reader, config)
+
+
+def _log_changes(history: History, step: int, writer: MetricWriter) -> None:
+    """Log what has changed after `step`, as a part of the next step: if that is run again, so is this."""
+    for change in continuation.describe(entry for entry in history if entry["step"] == step):
+        log.info("%s", change)
+        writer.write_event(step + 1, change)
 
 
 def _write_description(config: Config, workdir: Path, state: TrainState) -> None:

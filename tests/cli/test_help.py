@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mai_jax.cli import compare, evaluate
+from mai_jax.cli import compare, evaluate, lpips_flags
 from mai_jax.cli.main import COMMANDS, main, parser_of
 from mai_jax.cli.model_argument import CLASSICAL
 from mai_jax.evaluation.classical import METHODS
@@ -19,12 +19,14 @@ from mai_jax.variants import VARIANTS
 
 ROOT = Path(__file__).parents[2]
 # The flags of the scripts in the root, as scripts and jobs outside of the repository use them.
-DOORS = {
-    "train": ["config", "config.batch_size", "workdir", "coordinator", "processes", "process", "replay"],
-    "evaluate": ["workdir", "step", "data", "holes", "pred", "truth", "masks", "mask_means", "protocol", "classical",
-                 "against", "lpips", "lpips_net", "lpips_weights", "lpips_vgg16", "lpips_heads", "fid_weights",
-                 "report", "name", "output"],
-    "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "dilate", "attention", "overwrite"],
+FLAGS = {
+    "train": ["config", "config.batch_size", "workdir", "init_from", "init_partial", "continue_with", "coordinator",
+              "processes", "process", "replay"],
+    "evaluate": ["workdir", "step", "data", "holes", "pred", "truth", "masks", "mask_means", "mask_threshold",
+                 "protocol", "classical", "against", "lpips", "lpips_net", "lpips_weights", "lpips_vgg16",
+                 "lpips_heads", "fid_weights", "report", "name", "output"],
+    "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "mask_threshold",
+                "allow_empty", "dilate", "attention", "overwrite"],
     "demo": ["checkpoint", "step", "host", "port"],
     "compare": ["config", "config.batch_size", "workdir", "methods"],
 }  # fmt: skip
@@ -97,14 +99,14 @@ def test_the_module_is_the_command():
     assert "--config.data.train=places2 " in done.stdout and done.stderr == ""
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", FLAGS)
 def test_the_scripts_keep_their_flags(name):
     parser = parser_of(name)
     switches = [action.dest for action in parser._actions if action.nargs == 0]
-    flags = [f"--{flag}" if flag in switches else f"--{flag}={VALUES.get(flag, '1')}" for flag in DOORS[name]]
+    flags = [f"--{flag}" if flag in switches else f"--{flag}={VALUES.get(flag, '1')}" for flag in FLAGS[name]]
     given = vars(parser.parse(flags))
     dests = {option: action.dest for action in parser._actions for option in action.option_strings}
-    for flag in DOORS[name]:
+    for flag in FLAGS[name]:
         assert "." in flag or given[dests[f"--{flag.replace('_', '-')}"]] not in (None, False, []), flag
 
 
@@ -119,6 +121,6 @@ def test_the_scripts_call_their_command(door, monkeypatch, capsys):
 
 def test_names_that_are_repeated_here_to_keep_help_fast():
     assert list(PROTOCOLS) == list(evaluate.PROTOCOLS)
-    assert list(BACKBONES) == list(evaluate.LPIPS_NETS)
+    assert list(BACKBONES) == list(lpips_flags.NETS)
     assert list(METHODS) == ["mean_colour", *CLASSICAL]
     assert [name for name in TITLES if name in VARIANTS] == [*compare.METHODS, "lama"]  # LaMa is later than the paper

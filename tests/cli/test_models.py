@@ -12,7 +12,9 @@ from PIL import Image
 from mai_jax import config as config_lib
 from mai_jax.cli.main import main
 from mai_jax.errors import InputError
-from mai_jax.inference import Inpainter, model_loading, model_registry, packed_model
+from mai_jax.inference import Inpainter, model_loading, model_registry
+from mai_jax.training import init_from, packed_model
+from mai_jax.training.continuation import Start
 from tests.untrained import public_lama, untrained_run
 
 HOLE = np.zeros((40, 50), bool)
@@ -119,6 +121,15 @@ def test_a_packed_model_is_the_one_that_was_trained(run, packed):
     assert set(found.variables["params"]) == {"generator"}
     jax.tree.map(np.testing.assert_array_equal, packed_model.for_prediction(trained.variables), found.variables)
     assert (packed / "README.md").read_text().startswith("---\nlicense: apache-2.0\nlibrary_name: mai_jax\n")
+
+
+def test_a_run_starts_from_a_packed_model(run, packed):
+    trained = model_loading.load_model(run).variables
+    start = Start(init_from=str(packed), init_partial=True)
+    variables, entry = init_from.take(start, jax.tree.map(np.zeros_like, trained))
+    jax.tree.map(np.testing.assert_array_equal, variables["params"]["generator"], trained["params"]["generator"])
+    assert not any(leaf.any() for leaf in jax.tree.leaves(variables["params"]["discriminator"]))
+    assert entry["init_from"] == f"{packed}@1"
 
 
 def test_a_packed_model_names_no_place_of_the_machine_that_trained_it(tmp_path):

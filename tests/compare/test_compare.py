@@ -96,7 +96,7 @@ def test_a_second_start_trains_nothing(finished, monkeypatch):
     class Evaluating(Exception):
         pass
 
-    def stop(methods):
+    def stop(methods, metric_set):
         raise Evaluating
 
     monkeypatch.setattr(compare, "train", lambda *arguments: pytest.fail("trains again"))

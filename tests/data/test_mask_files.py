@@ -1,6 +1,4 @@
-"""Mask files: polarity, threshold, sizes, the mask bank and its augmentation."""
-
-import re
+"""Folders of mask files: polarity, skipped masks, the mask bank and its augmentation."""
 
 import jax
 import jax.numpy as jnp
@@ -19,60 +17,6 @@ def square(share, size=32):
     mask = np.zeros((size, size), np.uint8)
     mask[: round(share * size)] = 255
     return mask
-
-
-def test_white_is_the_upper_half_and_means_hole_or_valid():
-    mask = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    np.testing.assert_array_equal(mask_files.valid_from_mask(mask, "hole"), mask < 128)
-    for mask_means in ("valid", "known"):
-        np.testing.assert_array_equal(mask_files.valid_from_mask(mask, mask_means), mask >= 128)
-    with pytest.raises(InputError, match=r"white.*hole or valid"):
-        mask_files.valid_from_mask(mask, "white")
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "I;16"])
-def test_a_mask_of_any_mode_reads_the_same(tmp_path, caplog, mode):
-    mask = square(0.25)
-    deep = Image.fromarray(mask.astype(np.uint16) * 257)
-    (deep if mode == "I;16" else Image.fromarray(mask).convert(mode)).save(tmp_path / "m.png")
-    np.testing.assert_array_equal(mask_files.read_mask(tmp_path / "m.png"), mask)
-    assert not caplog.records
-
-
-def test_transparent_pixels_are_black_whatever_their_colour(tmp_path):
-    pixels = np.full((32, 32, 4), 255, np.uint8)
-    pixels[..., 3] = square(0.5)
-    Image.fromarray(pixels).save(tmp_path / "m.png")
-    np.testing.assert_array_equal(mask_files.read_mask(tmp_path / "m.png"), square(0.5))
-
-
-def test_grey_pixels_are_counted_and_jpeg_noise_is_not(tmp_path, caplog):
-    mask = square(0.5)
-    Image.fromarray(mask | np.eye(32, dtype=np.uint8) * 255).save(tmp_path / "m.jpg", quality=85)
-    saved = mask_files.read_mask(tmp_path / "m.jpg")
-    assert len(np.unique(saved)) > 5 and not caplog.records
-    mask[:4] = 100
-    Image.fromarray(mask).save(tmp_path / "m.png")
-    mask_files.read_mask(tmp_path / "m.png")
-    assert re.search(r"m\.png: 12\.5 % of the pixels", caplog.text)
-
-
-def test_mask_must_have_the_size_of_its_image(tmp_path):
-    Image.fromarray(square(0.25)[:, :20]).save(tmp_path / "m.png")
-    valid = mask_files.read_valid(tmp_path / "m.png", (32, 20), "hole")
-    np.testing.assert_array_equal(valid, square(0.25)[:, :20] == 0)
-    with pytest.raises(InputError, match=r"m\.png: the mask is 20 x 32 and its image 32 x 20 \(width x height\)"):
-        mask_files.read_valid(tmp_path / "m.png", (20, 32), "hole")
-
-
-def test_an_unusable_mask_file_is_named(tmp_path):
-    (tmp_path / "bad.png").write_text("no image")
-    with pytest.raises(InputError, match=r"bad\.png"):
-        mask_files.read_mask(tmp_path / "bad.png")
-    with pytest.raises(InputError, match=r"gone\.png: cannot be read \(No such file"):
-        mask_files.read_mask(tmp_path / "gone.png")
-    with pytest.raises(InputError, match=r"bad\.png"):
-        mask_files.load(str(tmp_path), 32, Holes())
 
 
 @pytest.fixture
@@ -116,11 +60,31 @@ def test_opposite_polarity_of_the_default_is_valid(tmp_path, caplog):
 
 
 def test_grey_masks_of_a_folder_are_one_warning(folder, caplog):
+    grey = square(0.25)
+    grey[-2:] = 100
     for name in "ab":
-        Image.fromarray(np.full((32, 32), 100, np.uint8)).save(f"{folder}/{name}.png")
+        Image.fromarray(grey).save(f"{folder}/{name}.png")
     mask_files.load(folder, 32, Holes())
     grey = [record.getMessage() for record in caplog.records if "neither black nor white" in record.getMessage()]
     assert len(grey) == 1 and "2 of 6 masks" in grey[0]
+
+
+def test_how_the_masks_were_read_is_said_once_and_empty_ones_are_counted(folder, caplog):
+    caplog.set_level("INFO")
+    Image.fromarray(square(0.5) // 255).save(f"{folder}/labels.png")
+    Image.fromarray(square(0)).save(f"{folder}/empty.png")
+    mask_bank = mask_files.load(folder, 32, Holes(min_ratio=0.1, max_ratio=0.95))
+    assert len(mask_bank.ratios) == 4
+    assert [record.getMessage().removeprefix(folder) for record in caplog.records] == [
+        ": white is the hole (in 4 of 6 masks); white (there is none: the brightest pixel is 0 of 255) is the hole "
+        "(in 1 of 6 masks); the brighter of its two values (1, not 0) is the hole (in 1 of 6 masks)",
+        ": 1 of 6 masks have no hole", ": 2 of 6 masks are skipped: their hole ratio is not in [0.1, 0.95]"]
+
+
+def test_a_folder_with_a_photograph_is_refused_by_its_name(folder):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)).save(f"{folder}/photo.png")
+    with pytest.raises(InputError, match=r"photo\.png: .* is it a photograph\?; save the mask in black and white$"):
+        mask_files.load(folder, 32, Holes())
 
 
 def test_folder_without_masks_is_refused(tmp_path):

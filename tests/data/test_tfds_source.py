@@ -263,6 +263,7 @@ def test_the_commands_prepare_train_and_evaluate(tmp_path, pictures):
     (prepared,) = (tmp_path / "tfds" / "scenes" / "1.0.0").glob("*-train.array_record*")
     assert prepared.stat().st_size > 0
     assert "downloading" not in run("evaluate.py", f"--workdir={workdir}")
-    records = [json.loads(line) for line in (workdir / "records.jsonl").read_text().splitlines()]
+    lines = (workdir / "evaluations" / "step2" / "records.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
     expected = {f"{i}.png" for i in range(30, 39) if LABELS[i % len(LABELS)] in SCENES}
     assert {record["id"] for record in records} == expected

@@ -17,8 +17,9 @@ def visit(browser, served):
     """Return a function that opens the page; fail on requests to other servers and on errors in the page."""
     tabs, foreign_requests, errors = [], [], []
 
-    def open_page(width=1280, height=900):
-        tab = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
+    def open_page(width=1280, height=900, *, script="", **settings):
+        tab = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True, **settings)
+        tab.add_init_script(script)
         tabs.append(tab)
         tab.set_default_timeout(TIMEOUT)
         tab.on("request", lambda r: foreign_requests.append(r.url) if not r.url.startswith(local) else None)
@@ -114,6 +115,52 @@ def test_the_brush_strokes_are_filled(visit):
     expect_message(tab, "this part of the photo was not filled", "#remark")
 
 
+def click_photo(tab, point, press=None):
+    """Click, or `press`, on a point of the photo, in fractions of its width and height."""
+    box = canvas(tab)
+    (press or tab.mouse.click)(box["x"] + box["width"] * point[0], box["y"] + box["height"] * point[1])
+
+
+# Some browsers draw nothing for a line of no length.
+NO_POINTS = """const context = CanvasRenderingContext2D.prototype, {moveTo, lineTo} = context; let last;
+context.moveTo = function (x, y) { last = [x, y]; moveTo.call(this, x, y); };
+context.lineTo = function (x, y) { if (x !== last[0] || y !== last[1]) lineTo.call(this, x, y); last = [x, y]; };"""
+
+
+def test_a_click_paints_a_dot_that_undo_removes(visit):
+    tab, photo = visit(script=NO_POINTS), data.astronaut()[:300, :400]
+    upload(tab, "photo.png", encoded(photo))
+    canvas(tab)
+    undo = tab.get_by_role("button", name="Undo")
+    assert undo.is_disabled()
+    click_photo(tab, (0.25, 0.5))
+    assert undo.is_enabled()
+    undo.click()
+    assert undo.is_disabled()
+    fill(tab)
+    expect_message(tab, "there is no hole yet")
+    click_photo(tab, (0.75, 0.5))
+    click_photo(tab, (0.5, 0.25))
+    undo.click()
+    _, result, _ = filled(tab)
+    radius = 14 * 400 / canvas(tab)["width"]
+    changed = (result != photo).any(-1)
+    np.testing.assert_allclose(bounds(changed), [300 - radius, 150 - radius, 300 + radius, 150 + radius], atol=2.5)
+    assert changed.sum() > 0.7 * np.pi * radius**2
+
+
+@pytest.mark.parametrize("point", [(0.503, 0.502), (0.51, 0.517), (0.5, 0.001)])
+def test_a_tap_of_the_smallest_brush_paints_on_the_smallest_photo(visit, point):
+    tab, photo = visit(width=390, height=844, has_touch=True), data.astronaut()[:24, :32]
+    upload(tab, "photo.png", encoded(photo))
+    canvas(tab)
+    tab.locator("#brush input").fill("4")
+    click_photo(tab, point, tab.touchscreen.tap)
+    assert tab.get_by_role("button", name="Undo").is_enabled()
+    _, result, _ = filled(tab)
+    assert 1 <= (result != photo).any(-1).sum() <= 9
+
+
 def test_the_hole_in_a_large_photo_is_at_the_brush_stroke(visit):
     tab = visit()
     photo = np.random.default_rng(0).integers(0, 256, (375, 500), np.uint8).repeat(8, 0).repeat(8, 1)  # 4000 x 3000
@@ -138,7 +185,7 @@ def test_a_mask_file_an_enlarged_hole_and_transparency(visit):
     upload(tab, "mask.png", encoded(mask), "#mask")
     expect_message(tab, "of the photo is hole. Does white mean the part to keep in this mask?")
     tab.get_by_label("the part to keep").check()
-    tab.locator("#message p").wait_for(state="detached")
+    expect_message(tab, "In this mask white is the part to keep: 6% of the photo is hole.")
     tab.get_by_label("Fill the transparent part").check()
     tab.locator("#grow input[type=number]").fill("3")
     tab.locator("#grow input[type=number]").press("Tab")
@@ -174,8 +221,17 @@ def test_an_unusable_file_is_one_line(visit):
     expect_message(tab, "there is no hole yet")
     tab.get_by_text("Use a mask file").click()
     upload(tab, "mask.png", encoded(np.zeros((80, 60), np.uint8)), "#mask")
-    expect_message(tab, "the mask is 60 x 80 and the photo 80 x 60")
+    expect_message(tab, "the mask is 60 x 80 and its photograph 80 x 60")
     tab.locator("#mask").get_by_text("Drop File Here").wait_for()
+    upload(tab, "photo.png", photo, "#mask")
+    expect_message(tab, "is it a photograph?; save the mask in black and white")
+    tab.locator("#mask").get_by_text("Drop File Here").wait_for()
+    for name, mask, text in [("nothing.png", np.zeros((60, 80), np.uint8), "nothing is to be filled"),
+                             ("labels.png", np.eye(60, 80, dtype=np.uint8), "of its two values (1, not 0)")]:
+        upload(tab, name, encoded(mask), "#mask")
+        expect_message(tab, text)
+        tab.locator("#mask").get_by_label("Clear").click()
+        tab.locator("#message p").wait_for(state="detached")
     draw_stroke(tab, (0.2, 0.2), (0.4, 0.4))
     tab.locator("#brush").get_by_role("button", name="Clear").click()
     fill(tab)

@@ -18,7 +18,7 @@ from mai_jax.data import sources
 from mai_jax.data.hole_sampler import make_hole_sampler
 from mai_jax.doctor import examine, forecast
 from mai_jax.models import MODELS
-from mai_jax.training import checkpointing, train_state
+from mai_jax.training import checkpointing, continuation, train_state
 from tests.cheap_compilation import environment
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def test_a_run_of_another_config_is_refused_and_a_finished_one_needs_nothing(for
         def __init__(self, workdir):
             pass
 
-    monkeypatch.setattr(checkpointing, "CheckpointReader", FakeReader)
+    monkeypatch.setattr(continuation, "CheckpointReader", FakeReader)
     [finding] = forecast_of(tmp_path).findings
     assert finding.severity == "error" and "config.seed: 1 -> 0" in finding.message
     FakeReader.config = TINY

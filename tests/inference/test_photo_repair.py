@@ -72,7 +72,8 @@ def test_nothing_outside_the_hole_changes(inpainter, tmp_path):
                                 (("photo", suffix), ("mask", "png"), ("filled", suffix)))
         photo(rng, mode, h, w).save(source)
         Image.fromarray(hole).save(mask)
-        fill(inpainter, Job(source, mask, target))
+        done = fill(inpainter, Job(source, mask, target), allow_empty=True)
+        assert done.status == ("filled" if hole.any() else "unchanged")
         (mode_before, size_before, before), (mode_after, size_after, after) = raw(source), raw(target)
         case = (trial, mode, suffix, h, w)
         assert (mode_before, size_before) == (mode_after, size_after), case
@@ -120,13 +121,56 @@ def test_mask_means_selects_the_polarity(inpainter, tmp_path, inverse):
     assert a.read_bytes() == b.read_bytes()
 
 
-def test_a_mask_with_most_of_the_photograph_or_nothing_is_warned_about(inpainter, tmp_path, caplog):
+def test_a_mask_with_most_of_the_photograph_is_warned_about(inpainter, tmp_path, caplog):
     image = save(tmp_path / "in.png", np.full((40, 40, 3), 90, np.uint8))
     with caplog.at_level(logging.WARNING, "mai_jax"):
         fill(inpainter, Job(image, save(tmp_path / "m.png", np.ones((40, 40), bool)), tmp_path / "out.png"))
-        fill(inpainter, Job(image, save(tmp_path / "e.png", np.zeros((40, 40), bool)), tmp_path / "out2.png"))
-    assert "100 % of the photograph is hole; if white means valid in it, give --mask_means=valid" in caplog.text
-    assert "its mask has no hole; nothing is filled" in caplog.text
+    assert "100 % of the photograph is hole; if white means valid in it, give --mask-means=valid" in caplog.text
+
+
+@pytest.mark.parametrize("empty", [
+    np.zeros((40, 40), bool), np.zeros((40, 40, 4), np.uint8),
+    np.eye(40, dtype=np.uint8) * 9 + np.eye(40, k=1, dtype=np.uint8),
+])
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_mask_that_marks_nothing_is_an_error_or_a_copy_that_is_not_called_filled(inpainter, tmp_path, empty, suffix):
+    image = save(tmp_path / f"in.{suffix}", np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
+    job = Job(image, save(tmp_path / "e.png", empty), tmp_path / "new" / f"out.{suffix}")
+    with pytest.raises(InputError, match=r"e\.png: no pixel is to be filled \(.* is the hole\); .*--allow-empty"):
+        fill(inpainter, job, grow_by=3)
+    assert not job.output.parent.exists()
+    done = fill(inpainter, job, allow_empty=True)
+    assert done.status == "unchanged" and done.share == 0
+    assert job.output.read_bytes() == image.read_bytes()
+    fill(inpainter, Job(image, job.mask, tmp_path / "other.png"), allow_empty=True)
+    with Image.open(tmp_path / "other.png") as after:
+        assert after.format == "PNG"
+
+
+def test_an_opaque_photograph_has_nothing_to_fill(inpainter, tmp_path):
+    image = save(tmp_path / "in.png", np.full((40, 40, 4), 255, np.uint8))
+    with pytest.raises(InputError, match=r"in\.png: no pixel is to be filled \(the transparent part is the hole\)"):
+        fill(inpainter, Job(image, None, tmp_path / "out.png"))
+
+
+def test_masks_as_people_make_them_fill_the_same_hole(inpainter, tmp_path):
+    """0 and 1; a colour on black; a black brush on transparency; a hole erased from an opaque picture."""
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    image, hole = save(tmp_path / "in.png", pixels), np.zeros((40, 40), bool)
+    hole[3:8, 3:8] = True
+    masks = [hole, hole.astype(np.uint8), hole[..., None] * np.uint8([128, 0, 0]),
+             np.dstack([pixels * 0, hole * np.uint8(255)]), np.dstack([pixels, ~hole * np.uint8(255)])]
+    results = []
+    for i, mask in enumerate(masks):
+        done = fill(inpainter, Job(image, save(tmp_path / f"m{i}.png", mask), tmp_path / f"o{i}.png"))
+        assert done.status == "filled" and done.share == 25 / 1600
+        results.append((tmp_path / f"o{i}.png").read_bytes())
+    assert len(set(results)) == 1
+    soft = save(tmp_path / "soft.png", np.where(hole, 90, np.arange(1600).reshape(40, 40) % 50).astype(np.uint8))
+    with pytest.raises(InputError, match=r"soft\.png: .* give --mask-threshold=N"):
+        fill(inpainter, Job(image, soft, tmp_path / "s.png"))
+    fill(inpainter, Job(image, soft, tmp_path / "s.png"), mask_threshold=60)
+    assert (tmp_path / "s.png").read_bytes() == results[0]
 
 
 def test_grow_reaches_to_its_radius():
@@ -161,7 +205,7 @@ def test_the_attention_picture_is_written(inpainter, tmp_path):
     (b"this is text", (40, 40), "in.png: .*not"),
     (b"", (40, 40), "in.png: "),
     ("half", (40, 40), "in.png: "),
-    (None, (30, 40), r"m.png: the mask is 40 x 30 and its image 40 x 40 \(width x height\)"),
+    (None, (30, 40), r"m.png: the mask is 40 x 30 and its photograph 40 x 40 \(width x height\)"),
 ])
 def test_an_unusable_file_is_one_line_and_nothing_is_written(inpainter, tmp_path, photo_bytes, mask_size, message):
     file = io.BytesIO()

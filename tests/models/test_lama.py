@@ -1,4 +1,4 @@
-"""LaMa against its specification in PyTorch with the same weights; from both kinds of public files; its training."""
+"""LaMa against its specification in PyTorch with the same weights, and from both kinds of public files."""
 
 import dataclasses
 import itertools
@@ -13,25 +13,16 @@ from flax import traverse_util
 
 from mai_jax.batch import Batch
 from mai_jax.cli.main import main
-from mai_jax.config import VGG16, Config, LaMa, Phase
+from mai_jax.config import Config, LaMa
 from mai_jax.convert import lama as converter
 from mai_jax.convert.state_dict import Tensors
 from mai_jax.inference.model_loading import load_model
 from mai_jax.models import MODELS, lama
-from mai_jax.nn import vgg
-from mai_jax.training import train_state
-from mai_jax.training.train_step import train_step
+from tests.models.tiny_lama import KEY, TINY, draw_batch, losses_and_gradients
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle: install the extra `dev`")
 in_torch = pytest.importorskip("tests.models.lama_in_torch")
 
-TINY = Config(
-    method="lama", image_size=32, batch_size=2, vgg16=VGG16(weights="random", width=4),
-    lama=LaMa(width=4, blocks=2, discriminator_width=4, perceptual=1.0),
-    main_phase=Phase(steps=180, learning_rate=2e-3),
-)  # fmt: skip
-ONE_BLOCK = dataclasses.replace(TINY, lama=dataclasses.replace(TINY.lama, blocks=1))
-KEY = jax.random.key(0)
 # Layers whose gradients are compared, and PyTorch's modules.
 CHECKED = {
     "generator": {"encode/local_to_local": "model.1.ffc.convl2l", "down_2/local_to_local": "model.3.ffc.convl2l",
@@ -40,14 +31,6 @@ CHECKED = {
                   "up_1": "model.8", "output": "model.18"},
     "discriminator": {f"conv{i + 1}": f"model{i}.0" for i in range(6)},
 }  # fmt: skip
-
-
-def draw_batch(size: tuple[int, int], dtype=jnp.float32, seed: int = 0) -> Batch:
-    """Return two smooth images with holes of several squares."""
-    rng = np.random.default_rng(seed)
-    image = jax.image.resize(rng.random((2, 5, 5, 3)), (2, *size, 3), "bilinear")
-    valid = np.kron(rng.random((2, -(-size[0] // 8), -(-size[1] // 8))) > 0.4, np.ones((8, 8)))[:, : size[0], : size[1]]
-    return Batch(jnp.asarray(image, dtype), jnp.asarray(valid[..., None], dtype))
 
 
 def to_torch(x):
@@ -195,21 +178,6 @@ def test_other_files_are_refused(files, tmp_path, capsys, file, named):
     assert not (tmp_path / "out").exists()
 
 
-def losses_and_gradients(model, variables, batch):
-    """Return terms, totals and gradients of both networks, as a training step computes them."""
-    outputs, terms, totals, gradients = {}, {}, {}, {}
-    for network in model.networks:
-
-        def loss(own, network=network, outputs=outputs):
-            params = {**variables["params"], network: own}
-            return model.loss(network, params, variables["batch_stats"], batch, outputs, KEY)
-
-        (total, aux), gradients[network] = jax.value_and_grad(loss, has_aux=True)(variables["params"][network])
-        outputs, totals[network] = aux.outputs, total
-        terms |= {f"{network}/{name}": term for name, term in aux.logs.items()}
-    return terms, totals, gradients
-
-
 def test_losses_and_gradients_equal_the_specification(x64, source, variables):
     """R1, whose gradient is of second order, has a weight with which it is half of the discriminator's gradient."""
     settings = dataclasses.replace(TINY.lama, perceptual=0.0, gradient_penalty=30.0)
@@ -244,70 +212,7 @@ def test_losses_and_gradients_equal_the_specification(x64, source, variables):
                                        err_msg=layer)
 
 
-def test_the_perceptual_term_is_the_squared_difference_of_features():
-    config = dataclasses.replace(TINY, lama=dataclasses.replace(TINY.lama, blocks=0))
-    model, batch = MODELS["lama"](config), draw_batch((32, 32))
-    (total, aux) = jax.jit(partial(model.loss, "generator"))(**model.init(KEY, batch), batch=batch, outputs={}, rng=KEY)
-    predicted, truth = (vgg.VGG16Features(4).apply({"params": model.vgg16_params}, images)
-                        for images in (aux.outputs["raw"], batch.image))
-    expected = sum(np.mean(np.square(a - b)) for a, b in zip(predicted, truth, strict=True))
-    assert expected > 0.01
-    np.testing.assert_allclose(aux.logs["perceptual"], expected, rtol=1e-4)
-    weights = {"l1": 10, "adversarial": 10, "feature_matching": 100, "perceptual": 1}
-    np.testing.assert_allclose(total, sum(weights[name] * term for name, term in aux.logs.items()), rtol=1e-5)
-
-
 def test_the_hole_at_the_size_of_the_logits_is_pytorchs():
     hole = np.random.default_rng(0).random((1, 256, 128, 1), np.float32)
     expected = torch.nn.functional.interpolate(to_torch(hole), size=(19, 11), mode="nearest")
     np.testing.assert_array_equal(lama.resize_nearest(jnp.asarray(hole), (19, 11)), to_numpy(expected))
-
-
-def trained(config: Config, steps: int):
-    """Return the logs of steps on one batch, the initial and the last train state."""
-    model, batch = MODELS["lama"](config), draw_batch((32, 32))
-    start = state = train_state.init_on_devices(model, config)
-    optimizers = model.make_optimizers(train_state.learning_rate_schedule(config))
-    step = jax.jit(partial(train_step, model, optimizers, lambda mask_bank, rng, n: mask_bank))
-    logs = []
-    for _ in range(steps):
-        state, scalars = step(state, (255 * batch.image).astype(jnp.uint8), batch.valid)
-        logs.append(scalars)
-    return jax.device_get(logs), start, state
-
-
-@pytest.fixture(scope="module")
-def overfitted():
-    return trained(ONE_BLOCK, TINY.main_phase.steps)
-
-
-def test_training_overfits_one_batch(overfitted):
-    """Of the adversarial term and of feature matching, the lower bound depends on the discriminator."""
-    logs, _, _ = overfitted
-    for term in ("l1", "perceptual"):
-        assert logs[-1][f"generator/{term}"] < 0.3 * logs[0][f"generator/{term}"], term
-    assert all(np.isfinite(value) for scalars in logs for value in scalars.values())
-
-
-def test_training_updates_both_networks_from_pytorchs_initial_values(overfitted):
-    _, start, end = overfitted
-    for before, after in ((start.params, end.params), (start.batch_stats, end.batch_stats)):
-        assert jax.tree.structure(before) == jax.tree.structure(after)
-        assert all((a != b).any() for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True))
-    generator, discriminator = start.params["generator"], start.params["discriminator"]
-    kernels = ((generator["block_1_1"]["global_to_local"], 9 * 24), (generator["up_1"], 9 * 16),  # fan in: outputs
-               (discriminator["conv2"], 16 * 4))
-    for layer, fan_in in kernels:
-        assert 0.9 < jnp.abs(layer["kernel"]).max() * fan_in**0.5 < 1.0001
-    assert (start.batch_stats["generator"]["encode"]["local_norm"]["var"] == 1).all()
-    assert (generator["encode"]["local_norm"]["scale"] == 1).all()
-
-
-def test_losses_in_bfloat16_are_close(overfitted):
-    logs, start, _ = overfitted
-    model = MODELS["lama"](dataclasses.replace(ONE_BLOCK, dtype="bfloat16"))
-    terms, _, _ = jax.jit(partial(losses_and_gradients, model))(start.variables, draw_batch((32, 32)))
-    assert len(terms) == 6
-    for name, value in terms.items():
-        assert value.dtype == jnp.float32
-        np.testing.assert_allclose(value, logs[0][name], rtol=0.05, err_msg=name)

@@ -18,7 +18,7 @@ from mai_jax.cli.main import parser_of
 from mai_jax.config import Data, Holes
 from mai_jax.convert import pconv, torch_files
 from mai_jax.convert.state_dict import Tensors
-from mai_jax.data import images, mask_files, sources
+from mai_jax.data import images, mask_files, mask_reader, sources
 from mai_jax.demo import editing, pictures
 from mai_jax.demo.gate import FILES, Gate
 from mai_jax.doctor import image_checks
@@ -26,10 +26,10 @@ from mai_jax.errors import InputError
 from mai_jax.evaluation.dataset import FolderEvalDataset
 from mai_jax.evaluation.mask_benchmark import manifest
 from mai_jax.image_io import FORMAT_OF_SUFFIX, MAX_PIXELS
-from mai_jax.inference import model_loading, packed_model, photo_repair
+from mai_jax.inference import model_loading, photo_repair
 from mai_jax.inference.photo_jobs import Job
 from mai_jax.nn import weights
-from mai_jax.training import checkpointing, nonfinite
+from mai_jax.training import checkpointing, nonfinite, packed_model
 from tests.torture import seed_inputs
 from tests.torture.mutation import Tree
 from tools.results_page import load_results
@@ -70,12 +70,15 @@ def _photographs(folder: Path) -> None:
 def _masks(folder: Path) -> None:
     mask_files.load(str(folder), 32, Holes(max_ratio=0.99))
     for path in folder.iterdir():
-        mask_files.read_valid(path, mask_files.read_mask(path).shape, "hole")
+        mask_reader.read_file(path, "hole")
+        mask_reader.read_file(path, "hole", 100)
 
 
 def _evaluation_folders(folder: Path) -> None:
-    for pair in FolderEvalDataset(*(str(folder / part) for part in ("predictions", "truth", "masks"))):
+    dataset = FolderEvalDataset(*(str(folder / part) for part in ("predictions", "truth", "masks")))
+    for pair in dataset:
         assert pair.digest
+    dataset.check_masks()
 
 
 def _manifest(folder: Path) -> None:

@@ -17,7 +17,7 @@ import jax
 from mai_jax import config as config_lib
 from mai_jax.config import Config
 from mai_jax.errors import RunError
-from mai_jax.models import MODELS
+from mai_jax.models import model_class
 from mai_jax.training import checkpointing, train_state
 from tests.cheap_compilation import environment
 from tests.real_runs import ROOT, TINY, free_port, logged, with_compilation_cache
@@ -168,7 +168,7 @@ def shapes(config: Config) -> dict[str, Any]:
 @functools.cache
 def _shapes(config: str) -> dict[str, Any]:
     parsed = config_lib.from_dict(json.loads(config))
-    model = MODELS[parsed.method](parsed)
+    model = model_class(parsed.method)(parsed)
     return jax.eval_shape(lambda: train_state.checkpoint_items(train_state.init_state(model, parsed)))
 
 

@@ -16,12 +16,11 @@ from mai_jax import config as config_lib
 from mai_jax.batch import Batch
 from mai_jax.config import Config
 from mai_jax.convert import pconv
-from mai_jax.data import images
+from mai_jax.data import mask_reader
 from mai_jax.evaluation.mask_benchmark import manifest, plain_png
-from mai_jax.inference import packed_model
 from mai_jax.models.mai import MAI
 from mai_jax.models.pconv import PConv, PublicPConv
-from mai_jax.training import checkpointing, nonfinite, train_state
+from mai_jax.training import checkpointing, nonfinite, packed_model, train_state
 from tests.convert.torch_bytes import legacy, made, mapping, name, number, storage, tensor, zipped
 from tests.image_io import described_files
 from tests.image_io.photo_files import LOSSLESS, image, saved
@@ -107,7 +106,7 @@ def manifests() -> list[Tree]:
             folder, entries, content = Path(scratch), [], mask()
             for name in ("a", "b", "c"):
                 (folder / f"{name}.png").write_bytes(content)
-                hole = manifest.hole_from_mask(images.decode_grey(content, name), size, "hole")
+                hole = manifest.resize(mask_reader.read(content, name, "hole").hole, size)
                 entries.append(manifest.entry_of(name, f"{name}.png", content, hole, (0.01, 0.3, 0.6)))
             manifest.write(folder / manifest.NAME, entries, size=size, edges=[0.01, 0.3, 0.6], mask_means="hole",
                            made_by={"seed": 0})

@@ -13,7 +13,7 @@ from PIL import EpsImagePlugin, Image
 
 from mai_jax import image_io
 from mai_jax.config import Config, Data, Holes
-from mai_jax.data import images, mask_files, sources
+from mai_jax.data import images, mask_files, mask_reader, sources
 from mai_jax.errors import InputError
 from mai_jax.evaluation.dataset import FolderEvalDataset, ImageEvalDataset
 from mai_jax.evaluation.mask_benchmark import manifest
@@ -41,7 +41,7 @@ def test_postscript_in_an_image_is_not_executed(monkeypatch):
     started = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments, **more: started.append(arguments))
     assert "not an image of a known format" in refused(images.decode, seed_inputs.EPS, "a.jpg")
-    assert "not an image of a known format" in refused(images.decode_grey, seed_inputs.EPS, "a.jpg")
+    assert "not an image of a known format" in refused(images.decode_as_stored, seed_inputs.EPS, "a.jpg")
     assert started == []
 
 
@@ -49,8 +49,8 @@ def test_photographs_and_masks_have_the_same_pixel_limit_and_pillow_does_not_war
     assert images.MAX_PIXELS == image_io.MAX_PIXELS > 2 * Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert "limit is 200000000" in refused(images.decode_grey, b"P5 20000 10001 255\n", "a")
-        assert "truncated" in refused(images.decode_grey, b"P5 20000 10000 255\n", "a")
+        assert "limit is 200000000" in refused(images.decode_as_stored, b"P5 20000 10001 255\n", "a")
+        assert "truncated" in refused(images.decode_as_stored, b"P5 20000 10000 255\n", "a")
     assert caught == []
 
 
@@ -66,7 +66,7 @@ def test_special_files_are_refused_without_blocking(special_file, tmp_path):
     with pytest.raises(OSError):
         read_file(special_file)
     refused(photo_repair._read, special_file)
-    refused(mask_files.read_mask, special_file)
+    refused(mask_reader.read_file, special_file, "hole")
     refused(manifest.load, special_file)
     refused(result_files.join, [tmp_path / "nothing"], "default")
     refused(sources.Files(tmp_path, ["odd.png"]).__getitem__, 0)
@@ -90,7 +90,7 @@ def test_a_file_larger_than_any_photograph_is_not_read(tmp_path):
     path = tmp_path / "a.png"
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)  # takes no room on the disk
-    assert "More than 2 GiB" in refused(mask_files.read_mask, path)
+    assert "More than 2 GiB" in refused(mask_reader.read_file, path, "hole")
 
 
 def test_names_that_are_not_utf8_are_evaluated_and_printed(tmp_path):
@@ -106,7 +106,8 @@ def test_names_that_are_not_utf8_are_evaluated_and_printed(tmp_path):
     source = sources.open_source(Data(train="sample_photos", test=str(tmp_path / "truth")), "test")
     assert ImageEvalDataset(source, config)[0].id == f"{name}.png"
     (tmp_path / "masks" / f"{name}.png").write_bytes(PHOTO[:50])
-    assert r"caf\udce9.png: cannot be read" in refused(mask_files.read_mask, tmp_path / "masks" / f"{name}.png")
+    damaged = tmp_path / "masks" / f"{name}.png"
+    assert r"caf\udce9.png: cannot be read" in refused(mask_reader.read_file, damaged, "hole")
 
 
 def test_a_missing_palette_is_damage():

@@ -110,7 +110,7 @@ def test_damage_is_named_with_the_command_to_resume(workdir, damage):
     assert message.startswith(f"{newest}: damaged checkpoint") and "\n" not in message
     assert f"`mv '{newest}' '{workdir / 'damaged-3'}'`" in message and "the same command resumes from step 2" in message
     newest.rename(workdir / "damaged-3")
-    assert checkpointing.CheckpointReader(workdir).step == 2
+    assert checkpointing.CheckpointReader(workdir).step == checkpointing.CheckpointReader(str(workdir)).step == 2
 
 
 @pytest.mark.parametrize(("change", "message"), [

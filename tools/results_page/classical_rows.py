@@ -1,7 +1,7 @@
 """Evaluations of the classical methods on the pairs on which the trained methods were evaluated."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mai_jax.compare.compare import PROTOCOL
 from mai_jax.config import Config
@@ -25,12 +25,13 @@ class ClassicalModel(NamedTuple):
         return fill_many(self.fill, truth, hole)[None]
 
 
-def evaluate(config: Config, workdir: Path) -> None:
+def evaluate(config: Config, workdir: Path, lpips_params: dict[str, Any] | None) -> None:
     """Write an evaluation of each method in TITLES into its subfolder of `workdir`, unless there is one already.
 
-    Raises InputError if OpenCV is missing or the test photographs cannot be read.
+    With `lpips_params` (of `lpips.load` or `from_package`) it includes LPIPS. Raises InputError if OpenCV is missing or
+    the test photographs cannot be read.
     """
-    metric_set = MetricSet(PROTOCOLS[PROTOCOL])
+    metric_set = MetricSet(PROTOCOLS[PROTOCOL], lpips_params)
     for name, title in TITLES.items():
         if (workdir / name / result_files.RESULT).is_file():
             continue

@@ -24,11 +24,17 @@ class Expectation(NamedTuple):
     lead: float = 0.0
 
 
-LARGE_HOLES = ("(.3,.4]", "(.5,.6]")
+ALL_SIZES = ("(.1,.2]", "(.3,.4]", "(.5,.6]")  # columns of the paper's Table 4
+QUALITY = ("psnr", "ssim", "lpips", "lpips_alex")
 EXPECTATIONS = (
-    Expectation("pconv", ("psnr", "ssim"), LARGE_HOLES),
-    Expectation("mai_no_attention", ("psnr", "ssim"), LARGE_HOLES),
-    Expectation("telea", ("psnr",), LARGE_HOLES[1:], lead=1.0),
+    Expectation("pconv", QUALITY, ALL_SIZES),
+    Expectation("mai_no_attention", QUALITY, ALL_SIZES),
+    Expectation("biharmonic", ("psnr",), ("(.01,.1]",)),
+    Expectation("biharmonic", ("psnr",), ("(.3,.4]",), lead=1.0),
+    Expectation("biharmonic", ("psnr",), ("(.5,.6]",), lead=2.0),
+    Expectation("biharmonic", ("lpips", "lpips_alex"), ALL_SIZES),
+    Expectation("navier_stokes", ("lpips", "lpips_alex"), ALL_SIZES),
+    Expectation("telea", ("lpips", "lpips_alex"), ALL_SIZES),
 )
 
 
@@ -50,30 +56,34 @@ def _format(metric: Metric, paired: Paired) -> str:
     return metric.format_signed(paired.difference) + interval
 
 
-def outcomes(differences: Differences, columns: Sequence[str], rows: Mapping[str, str]) -> str:
+def outcomes(by_seed: Sequence[Differences], columns: Sequence[str], rows: Mapping[str, str]) -> str:
     """Return a Markdown list of the expectations, with the measured values and whether they are met.
 
-    `rows` maps folders to the names of their methods in the differences.
+    `by_seed` are the differences of one comparison per seed; a value meets an expectation if that of every seed does.
+    `rows` maps folders to the names of their methods in the differences. Metrics that were not measured are left out.
     """
-    items = [wrap(_outcome(expectation, differences, columns, rows), 118) for expectation in EXPECTATIONS]
+    items = [wrap(_outcome(expectation, by_seed, columns, rows), 118) for expectation in EXPECTATIONS]
     return "\n".join("- " + item.replace("\n", "\n  ") for item in items)
 
 
 def _outcome(
-    expectation: Expectation, differences: Differences, columns: Sequence[str], rows: Mapping[str, str]
+    expectation: Expectation, by_seed: Sequence[Differences], columns: Sequence[str], rows: Mapping[str, str]
 ) -> str:
+    metrics = tuple(name for name in expectation.metrics if name in by_seed[0])
     other = rows.get(expectation.other)
-    expected = _describe(expectation, other or title(expectation.other))
-    if other is None or not set(expectation.bins) <= set(columns):
+    measured = expectation._replace(metrics=metrics or expectation.metrics)
+    expected = _describe(measured, other or title(expectation.other))
+    if other is None or not metrics or not set(expectation.bins) <= set(columns):
         return f"{expected}: not measured here."
     met, parts = 0, []
-    for name in expectation.metrics:
+    for name in metrics:
         for label in expectation.bins:
-            metric, paired = METRICS[name], differences[name][other][columns.index(label)]
-            this_met = paired is not None and is_met(metric, paired, expectation.lead)
+            metric, column = METRICS[name], columns.index(label)
+            cells = [differences[name][other][column] for differences in by_seed]
+            this_met = all(cell is not None and is_met(metric, cell, expectation.lead) for cell in cells)
             met += this_met
-            value = "no image" if paired is None else _format(metric, paired)
-            parts.append(f"{metric.name} in {label} {value}{'' if this_met else ', **no**'}")
+            values = ", ".join("no image" if cell is None else _format(metric, cell) for cell in cells)
+            parts.append(f"{metric.name} in {label} {values}{'' if this_met else ', **no**'}")
     outcome = "met" if met == len(parts) else f"met in {met} of {len(parts)}" if met else "not met"
     return f"{expected}: **{outcome}**. {'; '.join(parts)}."
 
@@ -85,6 +95,11 @@ def is_met(metric: Metric, paired: Paired, lead: float) -> bool:
 
 
 def _describe(expectation: Expectation, other: str) -> str:
-    metrics = " and ".join(METRICS[name].name for name in expectation.metrics)
     lead = f" by {expectation.lead:g} dB" if expectation.lead else ""
-    return f"MAI better than {other}{lead} in {' and '.join(expectation.bins)} by {metrics}"
+    return f"MAI better than {other}{lead} in {_listed(expectation.bins)} by " + _listed(
+        [METRICS[name].name for name in expectation.metrics])
+
+
+def _listed(words: Sequence[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def configs(workdir: Path, photographs: Path | None = None) -> dict[str, Config]
     names = [name for name in VARIANTS if (workdir / name / result_files.RESULT).is_file()]
     if PRIMARY not in names:
         raise InputError(f"{workdir}: holds no evaluation of MAI ({workdir / PRIMARY / result_files.RESULT}); give the "
-                         "--workdir of tables.py")
+                         "--workdir of mai compare")
     configs = {name: _config(workdir / name / "config.json") for name in names}
     if photographs is not None:
         folders = {part: str(photographs / part) for part in ("train", "test")}
@@ -67,7 +67,7 @@ def _config(path: Path) -> Config:
 
 
 def read(workdir: Path, configs: Mapping[str, Config]) -> Results:
-    """Return the results that `tables.py` and `classical_rows` wrote into `workdir`.
+    """Return the results that `mai compare` and `classical_rows` wrote into `workdir`.
 
     Raises InputError if a file is missing or invalid.
     """
@@ -79,11 +79,29 @@ def read(workdir: Path, configs: Mapping[str, Config]) -> Results:
     return Results(dict(configs), logs, rows, records, result, times)
 
 
+def check_repeated(workdirs: Sequence[Path], by_seed: Sequence[Results]) -> None:
+    """Raise InputError unless the comparisons are the same but for the seed."""
+    first, *others = by_seed
+    for workdir, other in zip(workdirs[1:], others, strict=True):
+        if list(other.rows.items()) != list(first.rows.items()):
+            raise InputError(f"{workdir}: has the methods {', '.join(other.rows)}, {workdirs[0]} has "
+                             f"{', '.join(first.rows)}; train and evaluate the same ones")
+        if other.result["pairs_sha256"] != first.result["pairs_sha256"]:
+            raise InputError(f"{workdir}: was evaluated on other photographs or holes than {workdirs[0]}; "
+                             "evaluate both on the same ones")
+        for name, config in other.configs.items():
+            changed = [line for line in config_lib.differences(first.configs[name], config)
+                       if not line.startswith("config.seed:")]
+            if changed:
+                raise InputError(f"{workdir / name}: differs from {workdirs[0] / name} in more than the seed "
+                                 f"({changed[0]}); give comparisons of one config")
+
+
 def _times(path: Path) -> Times:
     try:
         return timing.from_json(_json(path))
     except (KeyError, TypeError, ValueError, AttributeError) as reason:
-        raise InputError(f"{path}: has no times ({reason!r}); run tables.py again") from reason
+        raise InputError(f"{path}: has no times ({reason!r}); run mai compare again") from reason
 
 
 def series(log: Log, name: str) -> list[tuple[float, float]]:
@@ -98,14 +116,14 @@ def seconds(log: Log) -> float:
 
 
 def read_log(path: Path) -> Log:
-    """Return the lines of a log, with non-finite values as floats. Raises InputError if it is invalid."""
+    """Return the scalars of a log by line, with non-finite values as floats. Raises InputError if it is invalid."""
     lines = [_object(line, path) for line in _read(path).splitlines()]
     try:
-        log = [{name: float(value) for name, value in line.items()} for line in lines]
+        log = [{name: float(value) for name, value in line.items()} for line in lines if "event" not in line]
     except (TypeError, ValueError) as reason:
-        raise InputError(f"{path}: is no training log ({reason}); run tables.py again") from reason
+        raise InputError(f"{path}: is no training log ({reason}); run mai compare again") from reason
     if not all("step" in line for line in log):
-        raise InputError(f"{path}: is no training log: a line has no step; run tables.py again")
+        raise InputError(f"{path}: is no training log: a line has no step; run mai compare again")
     return log
 
 
@@ -117,9 +135,9 @@ def _object(text: bytes, path: Path) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as reason:
-        raise InputError(f"{path}: is no JSON ({reason}); run tables.py again") from reason
+        raise InputError(f"{path}: is no JSON ({reason}); run mai compare again") from reason
     if not isinstance(values, dict):
-        raise InputError(f"{path}: holds {values!r} instead of a JSON object; run tables.py again")
+        raise InputError(f"{path}: holds {values!r} instead of a JSON object; run mai compare again")
     return values
 
 
@@ -127,4 +145,4 @@ def _read(path: Path) -> bytes:
     try:
         return read_file(path)
     except OSError as reason:
-        raise InputError(f"{path}: cannot be read ({reason.strerror}); tables.py writes it") from reason
+        raise InputError(f"{path}: cannot be read ({reason.strerror}); mai compare writes it") from reason

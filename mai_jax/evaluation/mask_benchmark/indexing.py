@@ -6,11 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
-from mai_jax.data import images
-from mai_jax.data.mask_files import SUSPECT_RATIO, grey_share
+from mai_jax.data import mask_reader
+from mai_jax.data.mask_files import MaskTraits, log_doubts
 from mai_jax.errors import InputError
 from mai_jax.evaluation.mask_benchmark import manifest
 from mai_jax.evaluation.mask_benchmark.manifest import Entry
@@ -23,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def index(folder: str, output: Path | None, *, size: int | None, edges: Sequence[float], mask_means: str) -> None:
-    """Write a manifest of all mask files below `folder`, and log the number of files per bin.
+    """Write a manifest of all mask files below `folder`, in place of an earlier one, and log the number per bin.
 
     The manifest is `output`, by default `folder`/manifest.jsonl. White means `mask_means`: "hole" or "valid" ("known"
     is accepted for "valid"). With `size`, masks are measured, and later read, at size x size pixels. Raises InputError
@@ -39,31 +38,21 @@ def index(folder: str, output: Path | None, *, size: int | None, edges: Sequence
         raise InputError(f"--output={output}: a manifest lists files in its own folder; put it into {root} or above")
     prefix = root.resolve().relative_to(output.parent.resolve())
 
-    def read_entry(file: str) -> tuple[Entry, float]:
+    def read_entry(file: str) -> tuple[Entry, MaskTraits]:
         content = manifest.read_file(root / file)
-        mask = images.decode_grey(content, str(root / file))
-        hole = manifest.hole_from_mask(mask, size, mask_means)
+        mask = mask_reader.read(content, str(root / file), mask_means)
+        hole = manifest.resize(mask.hole, size)
         name = (prefix / file).as_posix()
-        return manifest.entry_of(name, name, content, hole, edges), grey_share(mask)
+        entry = manifest.entry_of(name, name, content, hole, edges)
+        return entry, MaskTraits(mask.reading, mask.unclear, entry.ratio)
 
     with ThreadPoolExecutor() as pool:
         read = tqdm(pool.map(read_entry, files), desc="masks", total=len(files), disable=len(files) < PROGRESS_MIN)
-        entries, grey = zip(*read, strict=True)
-    _warn_of_suspect_masks(folder, entries, grey, mask_means)
-    manifest.write(output, entries, size=size, edges=list(edges), mask_means=mask_means, made_by={"command": "bin"})
+        entries, traits = zip(*read, strict=True)
+    log_doubts(folder, traits, "--mask-means", mask_means)
+    manifest.write(output, entries, size=size, edges=list(edges), mask_means=mask_means, made_by={"command": "bin"},
+                   replace=True)
     log.info("%s: %d holes\n%s", output, len(entries), _bin_counts(entries, edges))
-
-
-def _warn_of_suspect_masks(
-    folder: str, entries: Sequence[Entry], grey: Sequence[float], mask_means: str
-) -> None:
-    if any(grey):
-        log.warning("%s: %d of %d masks have pixels that are neither black nor white (%.1f %% of all); they are "
-                    "thresholded at one half", folder, np.count_nonzero(grey), len(grey), 100 * np.mean(grey))
-    if (median := np.median([entry.ratio for entry in entries])) > SUSPECT_RATIO:
-        other = "valid" if mask_means == "hole" else "hole"
-        log.warning("%s: half of the masks have more than %.0f %% hole; if white means %s in them, give "
-                    "--mask-means=%s", folder, 100 * median, other, other)
 
 
 def _bin_counts(entries: Sequence[Entry], edges: Sequence[float]) -> str:

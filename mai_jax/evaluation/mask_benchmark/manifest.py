@@ -7,6 +7,7 @@ manifest, which identifies the whole set.
 
 import itertools
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -15,17 +16,18 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 
 from mai_jax import files
-from mai_jax.data import images
-from mai_jax.data.mask_files import valid_from_mask
+from mai_jax.data import images, mask_reader
 from mai_jax.errors import InputError
 from mai_jax.evaluation.ratio_bins import bin_of
 from mai_jax.files import write_atomically
 
 NAME = "manifest.jsonl"
 FORMAT, VERSION = "mai_jax holes", 1
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ class Manifest:
         if sha256(content).hexdigest() != entry.sha256:
             raise InputError(f"{path}: has changed since {NAME} was written (SHA-256); restore it or generate "
                              "the set again")
-        mask = images.decode_grey(content, str(path))
-        hole = hole_from_mask(mask, self.header.size, self.header.mask_means)
+        mask = mask_reader.read(content, str(path), self.header.mask_means)
+        hole = resize(mask.hole, self.header.size)
         if ratio_of(hole) != entry.ratio:
             raise InputError(f"{path}: has a hole ratio of {ratio_of(hole)!r} and its manifest says {entry.ratio!r}; "
                              "the manifest was edited, generate it again")
@@ -88,7 +90,11 @@ def load(path: str | Path) -> Manifest:
     a mask file is missing.
     """
     path = Path(path).expanduser()
-    path = path / NAME if path.is_dir() else path
+    if path.is_dir():
+        path = path / NAME
+        if not path.exists():
+            raise InputError(f"{path.parent}: holds no {NAME}; list its masks with `mai masks bin {path.parent} "
+                             "--size=N`, where N is the image size of the run")
     content = read_file(path)
     first, *lines = content.splitlines() or [b""]
     header = _header(_parse(first, f"{path}: line 1"), path)
@@ -105,17 +111,21 @@ def load(path: str | Path) -> Manifest:
     return Manifest(path.parent, sha256(content).hexdigest(), header, tuple(entries))
 
 
-def write(path: Path, entries: Sequence[Entry], **header: Any) -> None:
+def write(path: Path, entries: Sequence[Entry], *, replace: bool = False, **header: Any) -> None:
     """Write a manifest; `header` has the fields of `Header` except format, version and holes.
 
-    An identical file is left unchanged. Raises InputError if the file exists with another content.
+    With `replace`, a manifest that the same command wrote is replaced. Raises InputError if the file exists otherwise
+    with another content.
     """
     lines: list[Header | Entry] = [Header(format=FORMAT, version=VERSION, holes=len(entries), **header), *entries]
     content = "".join(json.dumps(asdict(line)) + "\n" for line in lines).encode()
-    if not path.exists():
-        write_atomically(path, content)
-    elif path.read_bytes() != content:
-        raise InputError(f"{path}: exists and lists another set; remove it or name another file")
+    if path.exists():
+        if path.read_bytes() == content:
+            return
+        if not (replace and _command(path) == header["made_by"]["command"]):
+            raise InputError(f"{path}: exists and lists another set; remove it or name another file")
+        log.info("%s: the earlier list is replaced", path)
+    write_atomically(path, content)
 
 
 def entry_of(id: str, file: str, content: bytes, hole: Bool[np.ndarray, "h w"], edges: Sequence[float]) -> Entry:
@@ -125,12 +135,22 @@ def entry_of(id: str, file: str, content: bytes, hole: Bool[np.ndarray, "h w"], 
     return Entry(id, file, ratio, bin_of(ratio, edges), bool(border.any()), sha256(content).hexdigest())
 
 
-def hole_from_mask(mask: UInt8[np.ndarray, "a b"], size: int | None, mask_means: str) -> Bool[np.ndarray, "h w"]:
-    """Return the hole (True = missing) of the grey values of a mask file, at `size` x `size` pixels or not resized."""
-    if size is not None:  # nearest neighbour in integers: the floats of Pillow may round to another pixel
-        rows, columns = ((2 * np.arange(size) + 1) * n // (2 * size) for n in mask.shape)
-        mask = mask[rows[:, None], columns]
-    return ~valid_from_mask(mask, mask_means)
+def resize(hole: Bool[np.ndarray, "a b"], size: int | None) -> Bool[np.ndarray, "h w"]:
+    """Return the hole resized to `size` x `size` pixels by nearest neighbour; not resized if `size` is None."""
+    if size is None:
+        return hole
+    # In integers: the floats of Pillow may round to another pixel.
+    rows, columns = ((2 * np.arange(size) + 1) * n // (2 * size) for n in hole.shape)
+    return hole[rows[:, None], columns]
+
+
+def _command(path: Path) -> str | None:
+    """Return the command that wrote the manifest, or None if the file is not a manifest."""
+    try:
+        header = _header(_parse(path.read_bytes().partition(b"\n")[0], str(path)), path)
+    except InputError:
+        return None
+    return header.made_by.get("command")
 
 
 def ratio_of(hole: Bool[np.ndarray, "h w"]) -> float:

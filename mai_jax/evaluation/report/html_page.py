@@ -36,8 +36,8 @@ FORMULAS = {  # p = prediction, t = truth
     "lpips_alex": "squared distances of unit-length AlexNet features, weighted as published, summed over five layers.",
 }  # fmt: skip
 READING = {
-    "Bins": "(lo, hi] by the share of pixels that are hole. “all” includes images outside every bin. A dash: no "
-            "image, or an image without this number.",
+    "Bins": "(lo, hi] by the share of pixels that are hole; “all”: the images of all bins. A dash: no image, or an "
+            "image without this number.",
     "Intervals": "95 % bootstrap intervals of the mean, resampling images with all of their holes: the variation "
                  "between test images, not between training runs.",
     "Differences": "computed per image and hole, then averaged, so that the difficulty of the images cancels. A tie "

@@ -1,5 +1,6 @@
 """The result files of an evaluation: records, result with provenance, tables, a picture and a page."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 PICTURE_ROWS = 6
 RECORDS, RESULT = "records.jsonl", "result.json"
+FOLDER = "evaluations"  # in a run's folder: one folder per evaluation
 RESULT_FIELDS = ("method", "protocol", "pairs_sha256")  # text fields of every result
 ENCODING = "utf-8", "surrogatepass"  # file names may contain bytes that are not UTF-8
 PAIR_FIELDS = ("id", "hole", "pair", "hole_ratio")  # of a record, the same for all methods
@@ -37,15 +39,17 @@ PAIR_FIELDS = ("id", "hole", "pair", "hole_ratio")  # of a record, the same for 
 def write(
     target: EvalTarget, output: Path, protocol: str, metric_set: MetricSet, rows: Mapping[str, Fill],
     against: Sequence[Path] = (), *, fid_params: dict[str, Any] | None = None, with_page: bool = False,
+    replace_others: bool = True,
 ) -> None:  # fmt: skip
     """Evaluate `target`, write the result files into the folder `output`, and log the table.
 
     `rows` are classical methods for the same pairs, `against` are folders of earlier evaluations of the same pairs.
     With `fid_params` (of `inception.load`) the result includes FID, `with_page` adds the HTML report. All files are
-    written at the end; the same evaluation writes the same bytes. Raises InputError if the evaluations cannot be
-    combined.
+    written at the end; the same evaluation writes the same bytes. Without `replace_others` an evaluation of other pairs
+    in `output` is kept: the files go to a folder beside it, whose name ends with the digest of the pairs. Raises
+    InputError if the evaluations cannot be combined.
     """
-    evaluations = [_read_evaluation(folder, protocol) for folder in against]
+    evaluations = [_read_under(folder, protocol) for folder in against]
     names = [target.row, *rows, *(result["method"] for _, result, _ in evaluations)]
     if duplicates := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{duplicates.pop()!r} would be the name of two methods in one table; give --name=ANOTHER")
@@ -63,6 +67,8 @@ def write(
         result["fid"] = _fid(target, metric_set, fid_params)
 
     table = table4.table(records, target.edges, target.row)
+    changes = tuple(f"{target.row}, {change}." for change in result.get("history", ()))
+    table = dataclasses.replace(table, notes=table.notes + changes)
     files = {
         "evaluation.png": _picture(target, metric_set, records),
         "table4.md": table4.markdown(table).encode(),
@@ -72,6 +78,8 @@ def write(
     }
     if with_page:
         files["report.html"] = _page(target, metric_set, result, records).encode("utf-8", "backslashreplace")
+    if not replace_others and (output / RESULT).exists() and _read_pairs(output) != result["pairs_sha256"]:
+        output = output.with_name(f"{output.name}-{result['pairs_sha256'][:8]}")
     output.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         write_atomically(output / name, content)
@@ -83,24 +91,44 @@ def join(folders: Sequence[Path], protocol: str) -> tuple[list[Record], dict[str
 
     Raises InputError if a folder has no evaluation, or if they are not of the same pairs under `protocol`.
     """
-    (_, result, records), *others = (_read_evaluation(folder, protocol) for folder in folders)
+    (_, result, records), *others = (_read_under(folder, protocol) for folder in folders)
     for evaluation in others:
         _add_method(records, *evaluation)
     return records, result
 
 
-def _read_evaluation(folder: Path, protocol: str) -> tuple[Path, dict[str, Any], list[Record]]:
-    """Return folder, result and records of an earlier evaluation, which must have the same protocol."""
+def read(folder: Path) -> tuple[Path, dict[str, Any], list[Record]]:
+    """Return folder, result and records of an earlier evaluation. Raises InputError if there is none, or on damage."""
     try:
         result = json.loads(read_file(folder / RESULT))
         records = [json.loads(line) for line in read_file(folder / RECORDS).splitlines()]
         _check_types(result, records)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{folder}: holds no evaluation ({error}); give a folder that evaluate.py wrote") from error
+    return folder, result, records
+
+
+def _read_under(folder: Path, protocol: str) -> tuple[Path, dict[str, Any], list[Record]]:
+    """Return `read` of the folder, or of the only evaluation of the run in it, which must have the same protocol."""
+    if not (folder / RESULT).exists():
+        found = [path.parent for path in sorted(folder.glob(f"{FOLDER}/*/{RESULT}"))]
+        if len(found) > 1:
+            raise InputError(f"{folder}: holds several evaluations ({', '.join(path.name for path in found)}); give "
+                             f"the folder of one of them, as in {found[0]}")
+        folder = found[0] if found else folder
+    folder, result, records = read(folder)
     if result["protocol"] != protocol:
         raise InputError(f"{folder}: was measured under the protocol {result['protocol']}, this evaluation is under "
                          f"{protocol}; evaluate both under the same one")
     return folder, result, records
+
+
+def _read_pairs(folder: Path) -> str:
+    """Return the digest of the pairs of an evaluation, or "" if it cannot be read."""
+    try:
+        return str(json.loads(read_file(folder / RESULT))["pairs_sha256"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return ""
 
 
 def _check_types(result: Any, records: list[Any]) -> None:

@@ -109,10 +109,11 @@ class Table:
 
 
 def table(records: Sequence[Record], edges: Sequence[float], method: str = "MAI") -> Table:
-    """Return the means per hole ratio bin, and over all records including those outside every bin.
+    """Return the means per hole ratio bin, and over the records of all bins.
 
-    `method` is the name of the primary method. An identical image has an infinite PSNR, which makes the mean of its
-    column infinite; a note counts them. Raises InputError if two methods have the same name.
+    `method` is the name of the primary method. Notes count the records outside the bins, which are in no column, and
+    those of identical images, whose infinite PSNR makes the mean of their column infinite. Raises InputError if two
+    methods have the same name.
     """
     keys, groups = methods(records, method), by_column(records, edges)
     ids = [[str(record["id"]) for record in group] for group in groups]
@@ -126,7 +127,15 @@ def table(records: Sequence[Record], edges: Sequence[float], method: str = "MAI"
                                          for values, image_ids in zip(column, ids, strict=True))
                              for name, column in columns.items()}
     return Table((*map(label, edges, edges[1:]), "all"), tuple(map(len, groups)), means, intervals,
-                 tuple(_infinite_notes(groups[-1], keys)))
+                 (*_outside_notes(records, edges), *_infinite_notes(groups[-1], keys)))
+
+
+def _outside_notes(records: Sequence[Record], edges: Sequence[float]) -> Iterator[str]:
+    """Yield a sentence if records lie outside the bins."""
+    outside = [record["hole_ratio"] for record in records if bin_of(record["hole_ratio"], edges) is None]
+    if outside:
+        yield (f"{len(outside)} of {len(records)} pairs lie outside the bins and are in no column: their hole ratios "
+               f"are {min(outside):.4g} to {max(outside):.4g}.")
 
 
 def _infinite_notes(records: Sequence[Record], keys: Mapping[str, str | None]) -> Iterator[str]:
@@ -163,11 +172,11 @@ def differences(
 
 
 def by_column(records: Sequence[Record], edges: Sequence[float]) -> list[list[Record]]:
-    """Return the records of each bin, then all records."""
+    """Return the records of each bin, then those of all bins in their order."""
     bins = [bin_of(record["hole_ratio"], edges) for record in records]
     groups = [[record for record, bin_index in zip(records, bins, strict=True) if bin_index == i]
               for i in range(len(edges) - 1)]
-    return [*groups, list(records)]
+    return [*groups, [record for record, bin_index in zip(records, bins, strict=True) if bin_index is not None]]
 
 
 def measured(records: Sequence[Record]) -> list[str]:

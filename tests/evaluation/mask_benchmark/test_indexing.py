@@ -51,6 +51,14 @@ def test_files_are_listed_and_not_changed(folder, caplog):
         ["outside", "all", "1", "0"]]
 
 
+def test_a_second_run_replaces_the_list(folder, caplog):
+    caplog.set_level("INFO")
+    first = index(folder)
+    assert index(folder) == first and "replaced" not in caplog.text
+    second = index(folder, size=10, edges=(0.1, 0.5))
+    assert second.header.size == 10 and second.header.edges == [0.1, 0.5] and "the earlier list is repl" in caplog.text
+
+
 def test_indexing_a_generated_set_gives_its_entries(tmp_path):
     edges = Evaluation().edges
     generation.make(tmp_path / "set", size=48, per_bin=2, seed=0, edges=edges)
@@ -70,8 +78,8 @@ def test_resizing_is_by_nearest_neighbour(tmp_path, size):
 
 
 def test_a_centre_between_two_pixels_selects_the_later_one():
-    mask = np.repeat(np.uint8([[0] * 32 + [255] * 32]), 31, axis=0)
-    hole = manifest.hole_from_mask(mask, 31, "hole")  # the centre of column 15 is at 15.5 * 64 / 31 = 32
+    hole = np.repeat(np.array([[False] * 32 + [True] * 32]), 31, axis=0)
+    hole = manifest.resize(hole, 31)  # the centre of column 15 is at 15.5 * 64 / 31 = 32
     np.testing.assert_array_equal(hole, np.tile(np.arange(31) >= 15, (31, 1)))
 
 
@@ -85,9 +93,11 @@ def test_suspect_masks_are_warned_of(folder, tmp_path, caplog):
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
     index(folder, tmp_path / "other.jsonl", mask_means="valid")
     assert "half of the masks have more than 64 % hole" in caplog.text and "--mask-means=hole" in caplog.text
-    Image.fromarray(rows(0.5) // 2).save(folder / "grey.png")
+    grey = rows(0.5)
+    grey[:2] = 127
+    Image.fromarray(grey).save(folder / "grey.png")
     index(folder, tmp_path / "grey.jsonl")
-    assert "1 of 5 masks have pixels that are neither black nor white (10.0 % of all)" in caplog.text
+    assert "1 of 5 masks have pixels that are neither black nor white (2.0 % of all)" in caplog.text
 
 
 def test_invalid_inputs_are_rejected(folder, tmp_path):

@@ -122,6 +122,8 @@ def test_a_file_that_is_no_manifest_is_rejected(folder):
         path.write_bytes(content)
         assert_rejected(folder, r"manifest\.jsonl: line 1: is no JSON object")
     assert_rejected(folder / "nothing.jsonl", r"nothing\.jsonl: cannot be read \(No such file")
+    (folder / "empty").mkdir()
+    assert_rejected(folder / "empty", r"empty: holds no manifest\.jsonl; list its masks with `mai masks bin .*/empty")
 
 
 def test_another_manifest_is_not_overwritten(folder):
@@ -131,4 +133,9 @@ def test_another_manifest_is_not_overwritten(folder):
     manifest.write(path, read.entries, **header)
     with pytest.raises(InputError, match="exists and lists another set"):
         manifest.write(path, read.entries[1:], **header)
+    with pytest.raises(InputError, match="exists and lists another set"):
+        manifest.write(path, read.entries[1:], replace=True, **header | {"made_by": {"command": "bin"}})
     assert path.read_bytes() == before
+    path.write_text("another file")
+    with pytest.raises(InputError, match="exists and lists another set"):
+        manifest.write(path, read.entries, replace=True, **header | {"made_by": {"command": "bin"}})

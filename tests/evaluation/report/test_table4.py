@@ -35,27 +35,38 @@ def unit_intervals(monkeypatch):
 def test_means_by_bin_and_over_all():
     table = table4.table(RECORDS, EDGES)
     assert table.columns == ("(.1,.2]", "(.2,.3]", "(.3,.4]", "all")
-    assert table.images == (2, 0, 1, 4)
-    assert table.means["psnr"] == {"MAI": (25, None, 16, 18), "mean colour": (11, None, 10, 10.5)}
+    assert table.images == (2, 0, 1, 3)
+    assert table.means["psnr"] == {"MAI": (25, None, 16, 22), "mean colour": (11, None, 10, fmean((10, 12, 10)))}
     assert table.means["ssim"]["MAI"][0] == pytest.approx(0.25)
     assert table4.table(RECORDS[::-1], EDGES).means == table.means
 
 
 def test_every_mean_is_in_its_interval():
     low, high = table4.table(RECORDS, EDGES).intervals["psnr"]["MAI"][3]
-    assert 6 <= low < 18 < high <= 30
+    assert 16 <= low < 22 < high <= 30
+
+
+def test_pairs_outside_the_bins_are_counted_and_in_no_column():
+    """A mask without a hole makes every result perfect."""
+    copy = {**record(0.0, 30.0, "inf"), "psnr": "inf"}
+    table = table4.table([*RECORDS, copy], EDGES)
+    assert table.means == table4.table(RECORDS[:3], EDGES).means and table.images == (2, 0, 1, 3)
+    assert table.notes == ("2 of 5 pairs lie outside the bins and are in no column: their hole ratios are 0 to 0.9.",)
+    assert all(table.notes[0] in render(table) for render in (table4.text, table4.markdown, table4.latex))
+    assert table4.table([copy], EDGES).means["psnr"] == {"MAI": (None,) * 4, "mean colour": (None,) * 4}
+    assert table4.differences([*RECORDS, copy], EDGES) == table4.differences(RECORDS[:3], EDGES)
 
 
 def test_markdown_has_the_layout_of_the_paper(unit_intervals):
-    assert table4.markdown(table4.table(RECORDS[1:], EDGES[:3], "PIC|2")) == f"""\
+    assert table4.markdown(table4.table(RECORDS[1:2], EDGES[:3], "PIC|2")) == f"""\
 | metric    | method      |               (.1,.2] | (.2,.3] |                   all |
 |-----------|-------------|-----------------------|---------|-----------------------|
-| images    |             |                     1 |       0 |                     3 |
-| SSIM ↑    | PIC\\|2      |       0.2000 ± 1.0000 |       - |       0.1400 ± 1.0000 |
+| images    |             |                     1 |       0 |                     1 |
+| SSIM ↑    | PIC\\|2      |       0.2000 ± 1.0000 |       - |       0.2000 ± 1.0000 |
 |           | mean colour |   **0.5000** ± 1.0000 |       - |   **0.5000** ± 1.0000 |
-| PSNR ↑    | PIC\\|2      |      **20.00** ± 1.00 |       - |      **14.00** ± 1.00 |
-|           | mean colour |          12.00 ± 1.00 |       - |          10.67 ± 1.00 |
-| mean l1 ↓ | PIC\\|2      | **0.05000** ± 1.00000 |       - | **0.09306** ± 1.00000 |
+| PSNR ↑    | PIC\\|2      |      **20.00** ± 1.00 |       - |      **20.00** ± 1.00 |
+|           | mean colour |          12.00 ± 1.00 |       - |          12.00 ± 1.00 |
+| mean l1 ↓ | PIC\\|2      | **0.05000** ± 1.00000 |       - | **0.05000** ± 1.00000 |
 |           | mean colour |     0.12500 ± 1.00000 |       - |     0.12500 ± 1.00000 |
 
 {table4.LEGEND}
@@ -64,7 +75,7 @@ def test_markdown_has_the_layout_of_the_paper(unit_intervals):
 
 
 def test_text_has_the_values_of_the_markdown():
-    table = table4.table(RECORDS, EDGES)
+    table = table4.table(RECORDS[:3], EDGES)
     plain = re.sub(r" ± [\d.]+|\*\*|\|", "", table4.markdown(table)).splitlines()
     head, _, *body = (line.split() for line in plain)
     assert [line.split() for line in table4.text(table).splitlines()][:8] == [head, *body][:8]
@@ -73,7 +84,7 @@ def test_text_has_the_values_of_the_markdown():
 
 
 def test_latex(unit_intervals):
-    lines = table4.latex(table4.table(RECORDS[1:], EDGES, "A_1 & 50%")).splitlines()
+    lines = table4.latex(table4.table(RECORDS[1:3], EDGES, "A_1 & 50%")).splitlines()
     assert lines[2:4] == [r"\begin{tabular}{llrrrr}", r"\toprule"]
     body = "\n".join(lines[5:])
     assert re.search(r"\\addlinespace\nPSNR \$\\uparrow\$ +& A\\_1 \\& 50\\% +& +"
@@ -133,7 +144,7 @@ def test_differences_are_primary_minus_other_per_image():
     paired = table4.differences(RECORDS, EDGES)
     two, none, one, every = paired["psnr"]["mean colour"]
     assert two.difference == (20 + 8) / 2 and two.interval == (8, 20) and two.won == 1
-    assert none is None and one.difference == 6 and every.pairs == 4 and every.won == 0.75
+    assert none is None and one.difference == 6 and every.pairs == 3 and every.won == 1
     assert paired["l1"]["mean colour"][2].difference == pytest.approx(1 / 16 - 1 / 8)
     assert paired["l1"]["mean colour"][2].won == 1
     assert table4.differences([{**RECORDS[0], "psnr": None}], EDGES)["psnr"]["mean colour"] == (None,) * 4
@@ -157,7 +168,7 @@ def test_two_methods_with_one_name_are_rejected():
 def test_a_subset_of_columns():
     table = table4.table(RECORDS, EDGES)
     picked = table.only(["all", "(.1,.2]"])
-    assert picked.images == (4, 2) and picked.means["psnr"]["MAI"] == (18, 25)
+    assert picked.images == (3, 2) and picked.means["psnr"]["MAI"] == (22, 25)
     assert picked.intervals["psnr"]["MAI"] == table.intervals["psnr"]["MAI"][::-3]
 
 

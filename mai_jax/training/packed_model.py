@@ -24,9 +24,10 @@ from mai_jax.config import VGG16, Config, Data, Holes, Run
 from mai_jax.data import sources
 from mai_jax.errors import InputError
 from mai_jax.files import read_file
-from mai_jax.models import TITLES
+from mai_jax.models import title
 from mai_jax.models.base import Variables
 from mai_jax.nn import weights
+from mai_jax.training.checkpointing import CheckpointReader
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 KIND = "the model.safetensors that `mai models` wrote"
@@ -42,13 +43,14 @@ class About(NamedTuple):
 
 
 class PackedReader:
-    """A packed model, with the interface of `CheckpointReader`.
+    """A packed model, with the interface of `CheckpointReader`; its history is not kept.
 
     Raises InputError if a file is missing, damaged or not written by mai_jax, or if `step` is not that of the model.
     """
 
     def __init__(self, folder: Path, step: int | None = None) -> None:
         self.path = folder / WEIGHTS
+        self.history: list[dict[str, Any]] = []
         if not is_packed(folder):
             raise InputError(f"{self.path}: no such file; get the folder again")
         try:
@@ -83,9 +85,14 @@ class PackedReader:
         return traverse_util.unflatten_dict(leaves | {path: tensors[name] for path, name in names.items()})
 
 
-def is_packed(folder: Path) -> bool:
+def open_reader(folder: str | Path, step: int | None = None) -> CheckpointReader | PackedReader:
+    """Return the reader of a checkpoint of a training folder, or of a packed model. Raises InputError."""
+    return PackedReader(Path(folder), step) if is_packed(folder) else CheckpointReader(folder, step)
+
+
+def is_packed(folder: str | Path) -> bool:
     """Return whether the folder is a packed model; a pipe in the place of the file, which would block, is none."""
-    return (folder / WEIGHTS).is_file()
+    return Path(folder, WEIGHTS).is_file()
 
 
 def for_prediction(variables: Variables) -> Variables:
@@ -137,7 +144,7 @@ def _card(config: Config, parameters: int, step: int, about: About) -> str:
 
 # {about.name}
 
-{TITLES.get(config.method, config.method)}, a network for image inpainting, for mai_jax {mai_jax.__version__}:
+{title(config.method)}, a network for image inpainting, for mai_jax {mai_jax.__version__}:
 {parameters:,} parameters, windows of {config.image_size} x {config.image_size} px, training step {step:,}.
 
 {about.text}

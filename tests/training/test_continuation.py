@@ -1,0 +1,180 @@
+"""A run that gets more steps or another config, or starts from the weights of another run."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from mai_jax.cli.main import main
+from mai_jax.config import Losses, Phase
+from mai_jax.errors import InputError
+from mai_jax.evaluation import eval_target
+from mai_jax.training import continuation
+from mai_jax.training.checkpointing import CheckpointReader
+from mai_jax.training.continuation import NO_CHANGES, Start
+from mai_jax.training.train_step import data_mesh
+from mai_jax.training.trainer import restore_or_init, train
+from tests.real_runs import logged
+from tests.tiny_model import Tiny, tiny_config
+from tests.untrained import noise_photographs
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    return noise_photographs(tmp_path_factory.mktemp("data") / "photographs", 4, 40, 40)
+
+
+@pytest.fixture(scope="module")
+def six_steps(photographs, tmp_path_factory) -> Path:
+    """Return the folder of a run of six steps, with checkpoints of steps 2, 4 and 6."""
+    folder = tmp_path_factory.mktemp("runs") / "six"
+    train(tiny_config(photographs, 6), folder)
+    return folder
+
+
+def arrays(folder: Path) -> dict:
+    return CheckpointReader(folder).meta["arrays"]
+
+
+def test_a_run_goes_on_as_planned_and_with_changes(six_steps, photographs, tmp_path, caplog):
+    caplog.set_level("INFO", logger="mai_jax")
+    train(tiny_config(photographs, 4), tmp_path)
+    train(tiny_config(photographs, 6), tmp_path)
+    assert arrays(tmp_path) == arrays(six_steps)
+    events = [{"step": 5, "event": "after step 4: config.main_phase.steps: 4 -> 6"}]
+    assert [line for line in logged(tmp_path) if "event" in line] == events
+    steps = [[line for line in logged(folder) if "hole_ratio" in line] for folder in (tmp_path, six_steps)]
+    assert steps[0] == steps[1] and len(steps[0]) == 6
+    assert ("2 more steps, to step 6; learning rate: main to step 6: 0.0002, constant; it was 0.0002 and goes on at "
+            "0.0002") in caplog.messages
+
+    train(tiny_config(photographs, 8, batch_size=16), tmp_path, Start(("batch_size",)))
+    first, second = {"step": 4, "changes": ["config.main_phase.steps: 4 -> 6"]}, {
+        "step": 6, "changes": ["config.batch_size: 8 -> 16", "config.main_phase.steps: 6 -> 8"]}  # fmt: skip
+    assert [CheckpointReader(tmp_path, step).history for step in (4, 6, 8)] == [[], [first], [first, second]]
+    assert eval_target.checkpoint(tmp_path).stamp["history"] == [
+        "after step 4: config.main_phase.steps: 4 -> 6",
+        "after step 6: config.batch_size: 8 -> 16; config.main_phase.steps: 6 -> 8"]
+
+
+def test_the_new_shape_of_a_decaying_schedule_is_logged(six_steps, photographs, caplog):
+    caplog.set_level("INFO", logger="mai_jax")
+    config = tiny_config(photographs, 6, main_phase=Phase(steps=12, schedule="cosine"))
+    config.finetune_phase.steps = 3
+    reader = continuation.latest(config, six_steps, Start(("main_phase",)))
+    continuation.log_schedule(reader, config)
+    assert caplog.messages == ["9 more steps, to step 15; learning rate: main to step 12: 0.0002, cosine decay to 0; "
+                               "finetune to step 15: 5e-05, constant; it was 0.0002 and goes on at 0.0001"]
+
+
+@pytest.mark.parametrize(("main_steps", "finetune_steps", "message"), [
+    (5, 0, r"config.main_phase.steps=5: .*six has done 6 steps of this phase; give 6 or more"),
+    (5, 9, "config.main_phase.steps=5"),
+    (6, 0, None), (6, 3, None), (9, 0, None), (9, 3, None),
+])
+def test_steps_that_are_done_stay_in_their_phase(six_steps, photographs, main_steps, finetune_steps, message):
+    config = tiny_config(photographs, main_steps)
+    config.finetune_phase.steps = finetune_steps
+    if message is None:
+        assert continuation.latest(config, six_steps).step == 6
+    else:
+        with pytest.raises(InputError, match=message):
+            continuation.latest(config, six_steps)
+
+
+def test_a_phase_that_has_ended_gets_no_more_steps(six_steps, photographs, monkeypatch):
+    trained = tiny_config(photographs, 4)
+    trained.finetune_phase.steps = 2
+    monkeypatch.setattr(CheckpointReader, "config", trained, raising=False)
+    init = CheckpointReader.__init__
+
+    def with_two_phases(self, *arguments):
+        init(self, *arguments)
+        self.config = trained
+
+    monkeypatch.setattr(CheckpointReader, "__init__", with_two_phases)
+    changed = dataclasses.replace(trained, main_phase=Phase(steps=5))
+    with pytest.raises(InputError, match=r"main_phase.steps=5: .*six is at step 6 and has ended this phase after 4"):
+        continuation.latest(changed, six_steps)
+    longer = dataclasses.replace(trained, finetune_phase=dataclasses.replace(trained.finetune_phase, steps=9))
+    assert continuation.latest(longer, six_steps).step == 6
+
+
+def test_another_config_is_refused_with_the_flag_that_allows_it(six_steps, photographs):
+    config = tiny_config(photographs, 6, losses=Losses(hole=1.0), batch_size=16)
+    with pytest.raises(InputError, match=r"batch_size: 8 -> 16; config.losses.hole: 6.0 -> 1.0; give the same .*, or "
+                                         r"--continue-with=batch_size,losses.hole to go on"):
+        continuation.latest(config, six_steps)
+    with pytest.raises(InputError, match=r"another config: config.batch_size: 8 -> 16; give"):
+        continuation.latest(config, six_steps, Start(("losses",)))
+    assert continuation.latest(config, six_steps, Start(("config.batch_size", "losses.hole"))).step == 6
+    with pytest.raises(InputError, match=r"seed: 0 -> 1; give the same values, or another --workdir$"):
+        continuation.latest(dataclasses.replace(config, seed=1, batch_size=8), six_steps, Start(("losses",)))
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("losses.whole", "there is no such field"), ("los", "there is no such field"), ("", "there is no such field"),
+    ("seed", "may not change during a run"), ("generator", "may not change"), ("generator.width", "may not change"),
+])
+def test_fields_that_may_not_change_cannot_be_named(name, message):
+    with pytest.raises(InputError, match=f"--continue-with={name}: {message}"):
+        Start((name,))
+
+
+def start_of(config, folder, how=NO_CHANGES):
+    state, history = restore_or_init(Tiny(config), config, folder, data_mesh(), how)
+    return jax.device_get(state.variables), history
+
+
+def test_a_run_starts_from_the_weights_of_another(six_steps, photographs, tmp_path, capsys, monkeypatch):
+    config = tiny_config(photographs, 2, seed=5)
+    variables, history = start_of(config, tmp_path / "new", Start(init_from=f"{six_steps}@4"))
+    saved = CheckpointReader(six_steps, 4).read("params", variables)
+    jax.tree.map(np.testing.assert_array_equal, variables, saved)
+    assert history == [{"step": 0, "changes": [f"initialized from {six_steps}@4"], "init_from": f"{six_steps}@4"}]
+
+    train(config, tmp_path / "new", Start(init_from=str(six_steps)))
+    assert CheckpointReader(tmp_path / "new").history[0]["init_from"] == f"{six_steps}@6"
+    assert logged(tmp_path / "new")[0] == {"step": 1, "event": f"after step 0: initialized from {six_steps}@6"}
+    for name in ("", f"{six_steps}", f"{six_steps}@6"):  # the same command resumes
+        assert start_of(config, tmp_path / "new", Start(init_from=name))[1][0]["init_from"] == f"{six_steps}@6"
+    with pytest.raises(InputError, match=r"new/checkpoints/2 is of a run that started from .*six@6; leave the flag"):
+        start_of(config, tmp_path / "new", Start(init_from=f"{six_steps}@4"))
+    with pytest.raises(InputError, match="started from random initial parameters"):
+        start_of(tiny_config(photographs, 6), six_steps, Start(init_from=f"{six_steps}"))
+
+
+def test_weights_that_do_not_fit_are_named_and_taken_in_part_only_on_request(six_steps, photographs, tmp_path, caplog):
+    caplog.set_level("INFO", logger="mai_jax")
+    config = tiny_config(photographs, 2)
+    config.generator.width = 8
+    with pytest.raises(InputError, match=r"3 arrays differ, as listed above, the first is params/generator/layers_0/"
+                                         r"bias \(float32\[4\] there, float32\[8\] here\); .* --init-partial"):
+        start_of(config, tmp_path, Start(init_from=str(six_steps)))
+    assert [line.partition(":")[0] for line in caplog.messages] == [
+        "params/generator/layers_0/bias", "params/generator/layers_0/kernel", "params/generator/layers_2/kernel"]
+    caplog.clear()
+    variables, history = start_of(config, tmp_path, Start(init_from=str(six_steps), init_partial=True))
+    assert history[0]["changes"] == [f"initialized from {six_steps}@6 (2 of 5 arrays)"]
+    assert len(caplog.messages) == 4 and "2 of 5 arrays are initialized" in caplog.messages[-1]
+    initial, _ = start_of(config, tmp_path)
+    saved, _ = start_of(tiny_config(photographs, 6), six_steps)
+    np.testing.assert_array_equal(variables["params"]["generator"]["layers_2"]["bias"],
+                                  saved["params"]["generator"]["layers_2"]["bias"])
+    np.testing.assert_array_equal(variables["params"]["generator"]["layers_2"]["kernel"],
+                                  initial["params"]["generator"]["layers_2"]["kernel"])
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--init-partial"], "--init-partial: says what --init-from takes"),
+    (["--init-from=nowhere"], "nowhere: no such folder"),
+    (["--continue-with=seed"], "--continue-with=seed: may not change"),
+])
+def test_the_flags_reach_the_training(tmp_path, capsys, flags, message):
+    assert main(["train", "--config=tests/tiny_model.py", f"--workdir={tmp_path / 'run'}", "--processes=1",
+                 *flags]) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not list((tmp_path / "run").glob("*/*"))
