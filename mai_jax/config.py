@@ -180,6 +180,9 @@ class Run:
     log_every: int = option(100, "Steps between two log lines.", at_least=1)
     save_every: int = option(1000, "Steps between two checkpoints.", at_least=1)
     keep_checkpoints: int = option(3, "Newest checkpoints that stay on disk.", at_least=1)
+    keep_every: int = option(0, "Checkpoints of every so many steps stay on disk, too; 0 = none.", at_least=0)
+    keep_best: str = option("none", "Metric of validation by which the best checkpoint is kept, too, in WORKDIR/best.",
+                            choices=("none", "hole_l1", "psnr"))
     validation_every: int = option(5000, "Steps between two validation pictures.", at_least=1)
     validation_images: int = option(8, "Held-out photographs in each validation picture.", at_least=0)
     read_threads: int = option(2, "Threads that read and decode photographs.", at_least=1)
@@ -200,6 +203,10 @@ class Config:
     dtype: str = option("float32", "Type of the activations; parameters and losses stay float32.",
                         choices=("float32", "bfloat16"))
     remat: bool = option(False, "Recompute activations between convolutions in the backward pass, to save memory.")
+    accumulate: int = option(1, "Parts of a batch that are computed one after the other, to save memory.", at_least=1,
+                             at_most=LARGEST_BATCH)
+    ema_decay: float = option(0.0, "Decay per step of the averaged weights, which validation, evaluation and inference "
+                                   "use; 0 = no average.", at_least=0, below=1)
     data: Data = field(default_factory=Data)
     holes: Holes = field(default_factory=Holes)
     generator: Generator = field(default_factory=Generator)
@@ -240,6 +247,9 @@ def check(config: Config) -> None:
     data, holes, vgg = config.data, config.holes, config.vgg16
     require(data.shorter_side >= config.image_size, "data.shorter_side", data.shorter_side,
             f"must be at least image_size ({config.image_size})")
+    run = config.run
+    require(run.keep_every % run.save_every == 0, "run.keep_every", run.keep_every,
+            f"must be a multiple of run.save_every ({run.save_every}): no other step has a checkpoint")
     require(0 < holes.min_ratio <= holes.max_ratio, "holes.min_ratio", holes.min_ratio, "must be in (0, max_ratio]")
     require(vgg.width == 64 or vgg.weights == "random", "vgg16.width", vgg.width,
             "trained weights have width 64; another width goes with vgg16.weights=random only")

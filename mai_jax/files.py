@@ -2,13 +2,16 @@
 
 import errno
 import os
+import secrets
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from mai_jax.errors import InputError
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".tga",
               ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k")
+NUM_NAMED = 5  # files in a message
 MAX_BYTES = 2 * 2**30  # file size limit: above the largest accepted photograph, uncompressed, with 16 bits per channel
 
 
@@ -19,12 +22,19 @@ def find_images(folder: str, setting: str) -> list[str]:
     reached twice is listed once, so loops of links end. Raises InputError, which names `setting`, if there is no such
     folder or no image in it.
     """
+    return list_folder(folder, setting)[0]
+
+
+def list_folder(folder: str, setting: str) -> tuple[list[str], list[str]]:
+    """Return the images below `folder`, as `find_images`, and its other files, which are not read."""
     root = Path(folder).expanduser()
     if not folder or not root.exists():
         raise InputError(f"{setting}={folder!r}: there is no such folder")
     if not root.is_dir():
         raise InputError(f"{setting}={folder!r}: is a file; name the folder that holds the images")
-    found, visited = [], set()
+    found: list[str] = []
+    others: list[str] = []
+    visited = set()
     for current, folders, files in os.walk(root, onerror=_raise_unlistable, followlinks=True):
         status = os.stat(current)
         if (status.st_dev, status.st_ino) in visited:
@@ -33,11 +43,21 @@ def find_images(folder: str, setting: str) -> list[str]:
         visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         prefix = Path(current).relative_to(root).as_posix() + "/"
-        found += [(prefix + name).removeprefix("./") for name in files
-                  if not name.startswith(".") and name.lower().endswith(EXTENSIONS)]
+        for name in files:
+            if not name.startswith("."):
+                is_image = name.lower().endswith(EXTENSIONS)
+                (found if is_image else others).append((prefix + name).removeprefix("./"))
     if not found:
-        raise InputError(f"{setting}={folder!r}: holds no image; looked for {' '.join(EXTENSIONS)}, in any letter case")
-    return sorted(found)
+        instead = f"; found {name_some(sorted(others))}" if others else ""
+        raise InputError(f"{setting}={folder!r}: holds no image; looked for {' '.join(EXTENSIONS)}, in any letter case"
+                         f"{instead}")
+    return sorted(found), sorted(others)
+
+
+def name_some(names: Sequence[str]) -> str:
+    """Return the names, or the first few and the number of the others, as in "a, b and 3 more"."""
+    more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""
+    return ", ".join(names[:NUM_NAMED]) + more
 
 
 def read_file(path: Path) -> bytes:
@@ -60,13 +80,21 @@ def _raise_unlistable(error: OSError) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that at any time either the old or the complete new content is there. Raises OSError."""
-    unfinished = path.with_name(path.name + ".unfinished")
+    """Write a file so that at any time either the old or the complete new content is there. Raises OSError.
+
+    Processes that write the same file do not disturb each other.
+    """
+    unfinished = path.with_name(unfinished_name())
     try:
         unfinished.write_bytes(content)
         os.replace(unfinished, path)
     except BaseException as error:  # a full disk, or Ctrl-C
         unfinished.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = error.filename or str(path)  # errors of a write do not name the file
+            error.filename, error.filename2 = str(path), None  # not the temporary name
         raise
+
+
+def unfinished_name() -> str:
+    """Return the name under which a file is written: unique, hidden, and short, whatever the length of its own."""
+    return f".{secrets.token_hex(8)}.unfinished"

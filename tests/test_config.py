@@ -82,7 +82,7 @@ def test_differences_name_all_fields_outside_run():
     ("image_size", 100), ("batch_size", 0), ("data.crop", "middle"), ("data.shorter_side", 255),
     ("holes.mask_means", "white"), ("holes.min_ratio", 0.0), ("holes.max_ratio", 1.0), ("main_phase.schedule", "step"),
     ("evaluation.edges", (0.2, 0.1)), ("vgg16.width", 16), ("generator.attention_window", 2),
-    ("generator.attention", "sparse"), ("run.keep_checkpoints", 0), ("dtype", "float16"),
+    ("generator.attention", "sparse"), ("run.keep_checkpoints", 0), ("dtype", "float16"), ("run.keep_every", 1500),
     ("edge_connect.edges", "nowhere"), ("generator.norm", "layer"), ("generator.attention_stages", (3,)),
 ])
 def test_unusable_values_are_named(name, value):

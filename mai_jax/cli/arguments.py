@@ -5,9 +5,10 @@ Hyphens and underscores in flag names are the same: --mask-means and --mask_mean
 """
 
 import argparse
+import contextlib
 import difflib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from mai_jax.errors import InputError
@@ -29,19 +30,29 @@ class Switch(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """Parser whose errors are InputError and whose help shows the default of every flag."""
+    """Parser whose errors are InputError and whose help shows the default of every flag.
+
+    `positional` are the flags that a message suggests for arguments without a flag, in their usual order.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(formatter_class=_Formatter, allow_abbrev=False, **settings)
+        self.positional: tuple[str, ...] = ()
 
     def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
         """Return the values of `arguments`, by default those of the process.
 
         Raises InputError for an unknown flag, a value that does not fit, and a missing argument.
         """
-        values, rest = self.parse_known_args(arguments)
+        # Checked afterwards: argparse would report a missing flag before an argument that should have been its value.
+        required = [action for action in self._actions if action.required and action.option_strings]
+        arguments = sys.argv[1:] if arguments is None else arguments
+        with _optional([] if {"-h", "--help"} & set(arguments) else required):
+            values, rest = self.parse_known_args(arguments)
         if rest:
-            self.error(_unexpected(rest[0], self))
+            self.error(_unexpected(rest, self, values))
+        if missing := [action.option_strings[0] for action in required if getattr(values, action.dest) is None]:
+            self.error(f"the following arguments are required: {', '.join(missing)}{_example(self)}")
         return values
 
     def parse_known_args(  # type: ignore[override]
@@ -122,12 +133,43 @@ def _takes_next(override: str, following: list[str]) -> bool:
     return "=" not in override and bool(following) and not following[0].startswith("--")
 
 
-def _unexpected(argument: str, parser: Parser) -> str:
-    if not argument.startswith("-"):
-        return f"unexpected argument {argument!r}; every setting is a flag: --name=value"
-    name = argument.partition("=")[0].replace("_", "-")
-    near = difflib.get_close_matches(name, parser._option_string_actions, n=1, cutoff=0.75)
-    return f"unknown flag {argument}" + (f"; did you mean {near[0]}?" if near else "")
+@contextlib.contextmanager
+def _optional(actions: Sequence[argparse.Action]) -> Iterator[None]:
+    for action in actions:
+        action.required = False
+    try:
+        yield
+    finally:
+        for action in actions:
+            action.required = True
+
+
+def _unexpected(rest: Sequence[str], parser: Parser, values: argparse.Namespace) -> str:
+    """Return the message for arguments that the parser does not take."""
+    argument, plain = rest[0], [argument for argument in rest if not argument.startswith("-")]
+    if argument.startswith("-"):
+        name = argument.partition("=")[0].replace("_", "-")
+        near = difflib.get_close_matches(name, parser._option_string_actions, n=1, cutoff=0.75)
+        return f"unknown flag {argument}" + (f"; did you mean {near[0]}?" if near else "")
+    free = [flag for flag in parser.positional if flag not in _given(parser, values)]
+    flags = " ".join(f"{flag}={value}" for flag, value in zip(free, plain, strict=False))
+    suggested = flags if flags and len(plain) <= len(free) else "--name=value"
+    is_expanded = len(free) < len(parser.positional)  # perhaps by the shell
+    pattern = "; put a pattern in quotes, as in '*.jpg', or name its folder" if is_expanded else ""
+    return f"unexpected argument {argument!r}; every setting is a flag: {suggested}{pattern}"
+
+
+def _given(parser: Parser, values: argparse.Namespace) -> set[str]:
+    """Return the flags whose value is not the default."""
+    return {option for action in parser._actions for option in action.option_strings
+            if getattr(values, action.dest, action.default) != action.default}
+
+
+def _example(parser: Parser) -> str:
+    """Return the first example of the description as part of a message, "" without."""
+    lines = (line.strip() for line in (parser.description or "").splitlines())
+    example = next((line for line in lines if line.startswith(f"{parser.prog} ")), "")
+    return f"; for example: {example}" if example else ""
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

@@ -11,6 +11,7 @@ from mai_jax.cli import app, model_argument
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     model_argument.add_model(parser, "--checkpoint")
+    add("--step", type=int, help="step of the checkpoint; default: the newest")
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 admits other machines")
     add("--port", type=int, default=7860, help="port to listen on")
 

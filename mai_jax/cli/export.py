@@ -15,6 +15,7 @@ from mai_jax.cli import model_argument
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     model_argument.add_model(parser, "--checkpoint", classical=False)
+    add("--step", type=int, help="step of the checkpoint; default: the newest")
     add("--output", type=Path, required=True, metavar="FILE", help="file to write; ends in .stablehlo or .onnx")
     add("--size", type=int, metavar="PIXELS",
         help="height and width of the images; default: any multiple of image_size in StableHLO, image_size in ONNX")

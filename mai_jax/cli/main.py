@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+import mai_jax
 from mai_jax.cli import app
 from mai_jax.cli.arguments import Parser
 from mai_jax.errors import InputError
@@ -30,7 +31,7 @@ COMMANDS = {
     "masks": "draw or list a benchmark of masks",
     "config": "print every field of a config",
 }
-HELP = ("-h", "--help")
+HELP, VERSION = ("-h", "--help"), "--version"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments and arguments[0] in HELP:
         print(overview())
+        return 0
+    if VERSION in arguments[:2]:  # also of a command, and so of a script such as inpaint.py
+        print(f"mai_jax {mai_jax.__version__}")
         return 0
     with app.command() as outcome:
         if not arguments:
@@ -53,7 +57,7 @@ def overview() -> str:
     """Return the help of `mai` itself."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {meaning}" for name, meaning in COMMANDS.items()]
-    head = f"usage: mai COMMAND ...\n\n{__doc__.strip()}\n\ncommands (mai COMMAND --help lists its flags):"
+    head = f"usage: mai COMMAND ...\n\n{__doc__.strip()}\n\ncommands (their flags: mai COMMAND --help; mai --version):"
     return "\n".join([head, *lines])
 
 

@@ -22,13 +22,12 @@ MISSING = ("no model: give --model=DIR, a folder that training wrote, or --model
 def add_model(
     parser: argparse.ArgumentParser, alias: str, *, dest: str = "model", classical: bool = True
 ) -> None:
-    """Add --model, with an older name of the flag, and --step. With `classical`, `required` checks that it is given."""
+    """Add --model, with an older name of the flag, . With `classical`, `required` checks that it is given."""
     kinds = "a name that `mai models` lists, or a folder that training or `mai models pack` wrote"
     if not classical:
         kinds = kinds.replace("lists", "lists, except a classical method")
     parser.add_argument("--model", alias, dest=dest, metavar="NAME|DIR", required=not classical,
                         help=f"{kinds}; no default" if classical else kinds)
-    parser.add_argument("--step", type=int, help="step of the checkpoint; default: the newest")
 
 
 def required(given: argparse.Namespace) -> str:

@@ -63,6 +63,13 @@ def read(
     if mask_means not in ("hole", "valid", "known"):
         raise InputError(f"mask_means={mask_means!r}: must be hole or valid")
     image = images.decode_as_stored(encoded, name)
+    return interpret(image, name, mask_means, threshold, threshold_flag=threshold_flag)
+
+
+def interpret(
+    image: Image.Image, name: str, mask_means: str, threshold: int | None = None, *, threshold_flag: str = ""
+) -> Mask:  # fmt: skip
+    """Return the mask in a decoded image, as `read`."""
     try:
         marked = _find_marked(image) if threshold is None else _above(image, threshold)
     except _Ambiguous as reason:

@@ -47,7 +47,9 @@ def disk(config: Config, workdir: Path) -> Section:
     """Return the section on disk space for the checkpoints that exist at once: those kept and the one being written."""
     size = _checkpoint_bytes(model_class(config.method)(config), config)
     saves = math.ceil(config.total_steps / config.run.save_every)
-    more = max(0, min(config.run.keep_checkpoints + 1, saves) - len(checkpointing.steps(workdir)))
+    kept_longer = config.total_steps // config.run.keep_every if config.run.keep_every else 0
+    more = max(0, min(config.run.keep_checkpoints + 1 + kept_longer, saves) - len(checkpointing.steps(workdir)))
+    more += 2 if config.run.keep_best != "none" else 0  # smaller: without the optimizer's state
     needed = more * size + checkpointing.MARGIN
     folder = next(parent for parent in (workdir.absolute(), *workdir.absolute().parents) if parent.exists())
     free = shutil.disk_usage(folder).free
@@ -147,7 +149,8 @@ def _memory(result: Section, compiled: Compiled, mesh: Mesh) -> bool:
 
 
 def _too_large(message: str) -> Finding:
-    return Finding("error", message, "lower config.batch_size, or give --config.remat or --config.dtype=bfloat16")
+    return Finding("error", message, "give --config.accumulate=2 or more, --config.remat or --config.dtype=bfloat16, "
+                                      "or lower config.batch_size")
 
 
 def _speed(result: Section, config: Config, speed: Speed, left: int) -> None:

@@ -1,13 +1,14 @@
 """A classical method in the place of a trained model: photographs of any size, 8 or 16 bits."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from jaxtyping import Bool
 
 from mai_jax.errors import InputError
 from mai_jax.evaluation.classical import METHODS
-from mai_jax.inference.inpainter import Inpainter, check_arrays
+from mai_jax.inference.inpainter import Inpainter
+from mai_jax.inference.library_inputs import as_arrays
 from mai_jax.inference.tiling import Pixels
 
 MARGIN = 32  # pixels around the hole that a method sees; it reads three
@@ -21,13 +22,13 @@ class ClassicalInpainter(Inpainter):
     def __init__(self, method: str) -> None:
         self.method = method
 
-    def __call__(self, image: np.ndarray, hole: np.ndarray) -> Pixels:
-        """Return the photograph, uint8 or uint16 [h, w, 3], with its hole, bool [h, w], filled.
+    def __call__(self, image: Any, hole: Any) -> Pixels:
+        """Return the photograph with its hole filled; the arguments are those of `Inpainter`.
 
-        Pixels outside the hole are returned bit for bit. Raises InputError for arrays of another type or shape, and for
-        a hole that is too large for the biharmonic equation.
+        Pixels outside the hole are returned bit for bit. Raises InputError for inputs of another kind, and for a hole
+        that is too large for the biharmonic equation.
         """
-        check_arrays(image, hole)
+        image, hole = as_arrays(image, hole)
         filled = image.copy()
         if not hole.any():
             return filled

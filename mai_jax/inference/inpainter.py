@@ -15,8 +15,8 @@ from jaxtyping import Array, Bool, Float, UInt8
 
 from mai_jax.batch import Batch, Completion, Masked
 from mai_jax.config import Config
-from mai_jax.errors import InputError
 from mai_jax.inference import model_registry, tiling
+from mai_jax.inference.library_inputs import as_arrays
 from mai_jax.inference.model_loading import load_model
 from mai_jax.inference.tiling import Pixels, Plan, Window
 from mai_jax.models import title
@@ -73,14 +73,14 @@ class Inpainter:
         """
         return cls.from_checkpoint(model_registry.find(model), step, devices)
 
-    def __call__(self, image: np.ndarray, hole: np.ndarray) -> Pixels:
+    def __call__(self, image: Any, hole: Any) -> Pixels:
         """Return the photograph, uint8 or uint16 [h, w, 3] of any size, with its hole, bool [h, w], filled.
 
-        Pixels outside the hole are returned bit for bit. A photograph larger than `config.image_size` is processed in
-        windows around its holes (see `tiling`), so memory and time depend on the hole. Raises InputError for arrays of
-        another type or shape.
+        Both may also be JAX arrays, images of Pillow, or files (see `library_inputs.as_arrays`). Pixels outside the
+        hole are returned bit for bit. A photograph larger than `config.image_size` is processed in windows around its
+        holes (see `tiling`), so memory and time depend on the hole. Raises InputError for inputs of another kind.
         """
-        check_arrays(image, hole)
+        image, hole = as_arrays(image, hole)
         plan = self.plan(hole)
         return tiling.paste(image, hole, plan, self._predict_windows(image, hole, plan))
 
@@ -141,14 +141,6 @@ class Inpainter:
             prediction = np.asarray(self._predict(pixels, holes))
             # A downscaled pixel that is only partly hole keeps the mean of its given part.
             yield from zip(group, np.where(holes[..., None], prediction, pixels), strict=True)
-
-
-def check_arrays(image: np.ndarray, hole: np.ndarray) -> None:
-    """Raise InputError unless these are a photograph and its hole."""
-    if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"image: is {image.dtype} {image.shape}; give uint8 or uint16 [height, width, 3]")
-    if hole.dtype != bool or hole.shape != image.shape[:2]:
-        raise InputError(f"hole: is {hole.dtype} {hole.shape}; give bool {image.shape[:2]}, True in the hole")
 
 
 class _DataParallel:

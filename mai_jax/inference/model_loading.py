@@ -24,7 +24,7 @@ class LoadedModel(NamedTuple):
 def load_model(folder: str | Path, step: int | None = None, *, portable: bool = False) -> LoadedModel:
     """Return the newest checkpoint (or that of `step`) of a training folder, or a packed model.
 
-    A packed model has the networks that a prediction uses only.
+    The variables are the averaged ones if the checkpoint holds them. A packed model has those for prediction only.
 
     `portable` selects float32 and the dense attention, which can be exported for every platform and for variable sizes;
     the parameters are the same. Raises InputError if there is no such checkpoint, it is damaged, or its method is
@@ -40,4 +40,5 @@ def load_model(folder: str | Path, step: int | None = None, *, portable: bool = 
         generator = dataclasses.replace(config.generator, attention="dense")
         config = dataclasses.replace(config, generator=generator, dtype="float32")
     model = method(config)
-    return LoadedModel(model, config, reader.read("params", variable_shapes(model, config)), reader.step)
+    item = "ema" if "ema" in reader.meta["arrays"] else "params"
+    return LoadedModel(model, config, reader.read(item, variable_shapes(model, config)), reader.step)

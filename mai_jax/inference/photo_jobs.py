@@ -1,14 +1,18 @@
 """Matching of photographs, masks and output files."""
 
 import glob
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from mai_jax.errors import InputError
-from mai_jax.files import find_images
+from mai_jax.files import list_folder, name_some
 
 ALPHA = "alpha"  # in place of a mask: the hole is the transparent part of the photograph
+MASK_NAME = re.compile(r"(.+)[_-]mask[_-]?\d*", re.IGNORECASE)  # x_mask.png and x_mask001.png are masks of x.jpg
 
 
 @dataclass(frozen=True)
@@ -16,70 +20,115 @@ class Job:
     """The files of one photograph to fill."""
 
     image: Path
-    mask: Path | None  # None: the hole is the transparent part of the photograph
+    masks: tuple[Path, ...]  # their union is the hole; none: the hole is the transparent part of the photograph
     output: Path
 
 
-def find(images: str, masks: str, output: str) -> list[Job]:
+class Found(NamedTuple):
+    """The jobs; `problems` are errors of photographs without a job, `notes` say which files are left out."""
+
+    jobs: list[Job]
+    problems: list[str]
+    notes: list[str]
+
+
+def find(images: str, masks: str, output: str) -> Found:
     """Return one job per photograph.
 
     `images` is a file, a folder, searched recursively, or a glob. `masks` is one file for all photographs, a folder or
-    a glob of files matched by name, or "alpha". `output` is a file if `images` is one file, otherwise a folder. Raises
-    InputError if a file is missing, names are ambiguous, or an output would overwrite an input.
+    a glob of files matched by name, or "alpha". `output` is a file if `images` is one file, otherwise a folder. Masks
+    and earlier results among the images are left out. Raises InputError if a file is missing, no photograph has a mask,
+    or an output would overwrite an input.
     """
-    photos = _expand(images, "--image")
-    if not Path(images).expanduser().is_file() or output.endswith("/") or Path(output).is_dir():
-        outputs = {name: Path(output).expanduser() / name for name in photos}
-    else:
-        outputs = dict.fromkeys(photos, Path(output).expanduser())
-    jobs = [Job(path, mask, outputs[name])
-            for (name, path), mask in zip(photos.items(), _masks(photos, masks), strict=True)]
-    inputs = {path.resolve() for job in jobs for path in (job.image, job.mask) if path}
+    photos, unread = _expand(images, "--image")
+    target = Path(output).expanduser()
+    _check_output(target, output)
+    is_one = Path(images).expanduser().is_file()
+    notes = [f"{images}: {len(unread)} files are not read: {name_some(unread)}"] if unread else []
+    if not is_one and not _root(images).resolve().is_relative_to(target.resolve()):
+        photos, results = _split(photos, lambda path: path.resolve().is_relative_to(target.resolve()))
+        notes += [f"{images}: {len(results)} files are in --output and are not filled again"] if results else []
+    by_photo, used = _masks(photos, masks)
+    if not is_one:
+        photos, left_out = _split(photos, lambda path: path.resolve() in used)
+        notes += [f"{images}: {len(left_out)} files are masks and are not filled"] if left_out else []
+    missing = [path for name, path in photos.items() if masks != ALPHA and not by_photo[name]]
+    problems = [f"{path}: has no mask of its name in --mask={masks}; add it ({path.stem}.png or {path.stem}_mask.png), "
+                "or name one mask file for all" for path in missing]
+    is_file = is_one and not output.endswith("/") and not os.path.isdir(target)
+    jobs = [Job(path, tuple(by_photo[name]), target if is_file else target / name)
+            for name, path in photos.items() if path not in missing]
+    if not jobs and problems:
+        raise InputError(problems[0] + (f" ({len(problems)} photographs have none)" if len(problems) > 1 else ""))
+    inputs = used | {job.image.resolve() for job in jobs}
     for job in jobs:
         if job.output.resolve() in inputs:
             raise InputError(f"--output={output}: would overwrite {job.output}, which is read; name another place")
-    return jobs
+    return Found(jobs, problems, notes)
 
 
-def _expand(pattern: str, flag: str) -> dict[str, Path]:
-    """Return files by their name relative to the folder of the pattern. Raises InputError, which names `flag`."""
+def _check_output(target: Path, output: str) -> None:
+    """Raise InputError for a device or pipe, which cannot be replaced as a whole."""
+    parent = target.parent.resolve()
+    is_device = parent in (Path("/dev"), Path("/dev/pts")) or parent.is_relative_to("/proc")
+    if is_device or (os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target)):
+        raise InputError(f"--output={output}: is neither a file nor a folder; name a file to write")
+
+
+def _expand(pattern: str, flag: str) -> tuple[dict[str, Path], list[str]]:
+    """Return files by their name relative to the folder of the pattern, and the other files of a folder.
+
+    Raises InputError, which names `flag`.
+    """
     path = Path(pattern).expanduser()
     if path.is_dir():
-        return {name: path / name for name in find_images(pattern, flag)}
+        found, others = list_folder(pattern, flag)
+        return {name: path / name for name in found}, others
     if path.is_file():
-        return {path.name: path}
+        return {path.name: path}, []
     if not glob.has_magic(pattern):
         raise InputError(f"{flag}={pattern}: there is no such file or folder")
     files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]
     if not files:
         raise InputError(f"{flag}={pattern}: matches no file; quote the pattern, so that the shell does not expand it")
-    root = Path(_fixed_part(path))
-    return {file.relative_to(root).as_posix(): file for file in files}
+    root = _root(pattern)
+    return {file.relative_to(root).as_posix(): file for file in files}, []
 
 
-def _fixed_part(pattern: PurePath) -> PurePath:
-    """Return the folders before the first part with a wildcard."""
-    parts = pattern.parts
-    return PurePath(*parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
+def _root(pattern: str) -> Path:
+    """Return the folder itself, or the folders before the first part of a pattern with a wildcard."""
+    path = Path(pattern).expanduser()
+    if path.exists():
+        return path
+    return Path(*path.parts[: next(i for i, part in enumerate(path.parts) if glob.has_magic(part))])
 
 
-def _masks(images: dict[str, Path], masks: str) -> Sequence[Path | None]:
-    """Return the mask of each image, None for ALPHA."""
+def _split(photos: dict[str, Path], is_left_out: Callable[[Path], bool]) -> tuple[dict[str, Path], list[str]]:
+    """Return the photographs that stay, and the names of those that are left out."""
+    left_out = [name for name, path in photos.items() if is_left_out(path)]
+    return {name: path for name, path in photos.items() if name not in left_out}, left_out
+
+
+def _masks(images: dict[str, Path], masks: str) -> tuple[dict[str, list[Path]], set[Path]]:
+    """Return the masks of each image, none for ALPHA, and all mask files, resolved."""
     if masks == ALPHA:
-        return [None] * len(images)
-    found = _expand(masks, "--mask")
+        return {name: [] for name in images}, set()
+    found, _ = _expand(masks, "--mask")
     if Path(masks).expanduser().is_file():
-        return list(found.values()) * len(images)
-    by_stem: dict[str, Path] = {}
+        return {name: list(found.values()) for name in images}, {path.resolve() for path in found.values()}
+    stems = {_stem(name) for name in images}
+    used: set[Path] = set()
+    by_stem: dict[str, list[Path]] = {}
     for name, path in found.items():
-        other = by_stem.setdefault(_stem(name), path)
-        if other != path:
-            raise InputError(f"{path}: has the name of {other}; keep one of them")
-    if missing := [path for name, path in images.items() if _stem(name) not in by_stem]:
-        more = f" (nor have {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise InputError(f"{missing[0]}: has no mask of its name in --mask={masks}{more}; add it, or name one "
-                         "mask file for all")
-    return [by_stem[_stem(name)] for name in images]
+        stem, match = _stem(name), MASK_NAME.fullmatch(_stem(name))
+        is_image = name in images and images[name].resolve() == path.resolve()  # one folder holds both
+        if match and match[1] in stems and (is_image or stem not in stems):
+            stem = match[1]
+        elif is_image:
+            continue
+        by_stem.setdefault(stem, []).append(path)
+        used.add(path.resolve())
+    return {name: by_stem.get(_stem(name), []) for name in images}, used
 
 
 def _stem(name: str) -> str:

@@ -1,5 +1,6 @@
 """Filling of one photograph, from file to file."""
 
+import errno
 import io
 import logging
 from pathlib import Path
@@ -48,14 +49,14 @@ def fill(
     hole, reading = _read_hole(photo, job, mask_means, mask_threshold)
     hole = grow(hole, grow_by)
     if not hole.any() and not allow_empty:
-        raise InputError(f"{job.mask or job.image}: no pixel is to be filled ({reading}); check the mask, --mask-means "
+        raise InputError(f"{_name_of_masks(job)}: no pixel is to be filled ({reading}); check the mask, --mask-means "
                          "and --mask-threshold, or give --allow-empty to copy such photographs")
     filled = inpainter(photo.rgb, hole) if hole.any() else photo.rgb
     same_format = job.output.suffix.lower() == job.image.suffix.lower()
     if same_format and not hole.any():
         encoded = photo.source
     else:
-        encoded = image_io.encode(photo, filled, hole, opaque_hole=job.mask is None,
+        encoded = image_io.encode(photo, filled, hole, opaque_hole=not job.masks,
                                   format=None if same_format else _format_of(job.output))
     picture = _attention_picture(inpainter, photo, filled, hole) if attention else None
     _write(job.output, encoded, picture)
@@ -83,30 +84,40 @@ def hole_from_alpha(photo: Photo) -> Bool[np.ndarray, "h w"]:
 def _read_hole(
     photo: Photo, job: Job, mask_means: str, threshold: int | None
 ) -> tuple[Bool[np.ndarray, "h w"], str]:  # fmt: skip
-    """Return the hole of the mask file, or of the photograph's transparency, and how it was read."""
-    if job.mask is None:
+    """Return the union of the mask files, or the photograph's transparency, and how they were read."""
+    if not job.masks:
         return hole_from_alpha(photo), "the transparent part is the hole"
-    mask = mask_reader.read_file(job.mask, mask_means, threshold, threshold_flag="--mask-threshold")
-    mask_reader.check_size(mask, str(job.mask), photo.rgb.shape[:2])
-    if mask.unclear:
-        log.warning("%s: %.1f %% of the pixels are neither black nor white; they are thresholded at one half", job.mask,
-                    100 * mask.unclear)
-    if mask.hole.mean() > MOSTLY_HOLE:
+    hole, readings = np.zeros(photo.rgb.shape[:2], bool), []
+    for path in job.masks:
+        mask = mask_reader.read_file(path, mask_means, threshold, threshold_flag="--mask-threshold")
+        mask_reader.check_size(mask, str(path), hole.shape)
+        if mask.unclear:
+            log.warning("%s: %.1f %% of the pixels are neither black nor white; they are thresholded at one half", path,
+                        100 * mask.unclear)
+        hole |= mask.hole
+        readings.append(mask.reading)
+    if hole.mean() > MOSTLY_HOLE:
         other = "valid" if mask_means == "hole" else "hole"
-        log.warning("%s: %.0f %% of the photograph is hole; if white means %s in it, give --mask-means=%s", job.mask,
-                    100 * mask.hole.mean(), other, other)
-    return mask.hole, mask.reading
+        log.warning("%s: %.0f %% of the photograph is hole; if white means %s in it, give --mask-means=%s",
+                    _name_of_masks(job), 100 * hole.mean(), other, other)
+    union = f"the union of {len(readings)} masks; in them " if len(readings) > 1 else ""
+    return hole, union + "; ".join(dict.fromkeys(readings))
+
+
+def _name_of_masks(job: Job) -> str:
+    return ", ".join(map(str, job.masks)) or str(job.image)
 
 
 def _write(output: Path, encoded: bytes, picture: bytes | None) -> None:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(output, encoded)
-        if picture:
+        if picture:  # first, because a result that exists is not computed again
             write_atomically(output.with_name(f"{output.stem}_attention.png"), picture)
+        write_atomically(output, encoded)
     except OSError as reason:
-        raise InputError(f"{reason.filename or output}: cannot be written ({reason.strerror}); "
-                         "give another --output or free some space") from reason
+        is_too_long = reason.errno == errno.ENAMETOOLONG
+        advice = "give a shorter name" if is_too_long else "give another --output or free some space"
+        raise InputError(f"{reason.filename or output}: cannot be written ({reason.strerror}); {advice}") from reason
 
 
 def _read(path: Path) -> bytes:

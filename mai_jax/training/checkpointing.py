@@ -24,16 +24,19 @@ import orbax.checkpoint as ocp
 from mai_jax import config as config_lib
 from mai_jax.config import Config
 from mai_jax.errors import InputError, RunError
+from mai_jax.files import name_some
 
 FOLDER = "checkpoints"
 MARGIN = 64 * 2**20  # bytes that must stay free beside a checkpoint
 
 
 class CheckpointWriter:
-    """Saves checkpoints in the background and keeps the newest `keep`. Leaving the context waits until all are on disk.
+    """Saves checkpoints in the background. Leaving the context waits until all are on disk.
+
+    The newest `keep` stay, and all whose step is a multiple of `keep_every`, unless that is 0.
     """
 
-    def __init__(self, workdir: Path, *, keep: int) -> None:
+    def __init__(self, workdir: Path, *, keep: int, keep_every: int = 0) -> None:
         self.folder = (workdir / FOLDER).absolute()
         # Orbax itself would write root metadata and remove unfinished saves in threads that nothing waits for; they
         # end in a traceback if the run ends soon.
@@ -41,7 +44,8 @@ class CheckpointWriter:
         if jax.process_index() == 0:
             for unfinished in self.folder.glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished)
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, save_root_metadata=False)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, keep_period=keep_every or None,
+                                               save_root_metadata=False)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> "CheckpointWriter":
@@ -93,7 +97,7 @@ class CheckpointReader:
             raise InputError(f"{workdir}: no such folder; give the folder that training wrote (--workdir)")
         existing = steps(workdir)
         if not existing:
-            raise InputError(f"{workdir}: holds no checkpoint ({folder}/STEP); give the folder that training wrote")
+            raise InputError(f"{workdir}: holds no checkpoint ({folder}/STEP); {_nearest_runs(workdir)}")
         if step is not None and step not in existing:
             raise InputError(f"{workdir}: has no checkpoint of step {step}; it has {', '.join(map(str, existing))}")
         self.step = existing[-1] if step is None else step
@@ -156,6 +160,14 @@ def steps(workdir: Path) -> list[int]:
     """Return the steps of the checkpoints in `workdir`, ascending, without unfinished saves."""
     folder = workdir / FOLDER
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
+
+
+def _nearest_runs(folder: Path) -> str:
+    """Return the advice for a folder without a checkpoint: the runs in it, or the run that it belongs to."""
+    inside = [str(path) for path in sorted(folder.iterdir()) if path.is_dir() and steps(path)]
+    above = [str(path) for path in folder.absolute().parents[:2] if steps(path)]
+    found = inside or above
+    return f"did you mean {name_some(found)}?" if found else "give the folder that training wrote"
 
 
 def _disk_full(folder: Path, reason: str) -> RunError:

@@ -19,12 +19,11 @@ from mai_jax.training import checkpointing
 from mai_jax.training.checkpointing import CheckpointReader
 from mai_jax.training.train_state import learning_rate_schedule
 
-# Fields that may change during a run, and sections whose fields may: the parameters and the optimizers' states keep
-# their shapes and their meaning.
-CHANGEABLE = (
-    "batch_size", "dtype", "remat", "data", "holes", "losses", "evaluation", "main_phase", "finetune_phase",
-    "generator.adam", "discriminator.adam", "pic.kl", "pic.l1", "pic.adversarial", "pic.num_samples", "pic.adam",
-    "edge_connect",
+# Fields and sections that fix the parameters, what they mean, and the stream of random numbers. Settings of optimizers
+# in these sections, "adam", may change.
+FIXED = (
+    "method", "seed", "image_size", "generator", "discriminator", "pic.width", "lama.width", "lama.blocks",
+    "lama.discriminator_width", "vgg16",
 )  # fmt: skip
 STEPS = ("config.main_phase.steps", "config.finetune_phase.steps")
 
@@ -52,9 +51,9 @@ class Start:
         for field in self.continue_with:
             if not any(_within(name, [field]) for name in names):
                 raise InputError(f"--continue-with={field}: there is no such field; see mai config")
-            if not any(_within(field, [part]) for part in CHANGEABLE):
-                raise InputError(f"--continue-with={field}: may not change during a run; these may: "
-                                 f"{', '.join(CHANGEABLE)}; give another --workdir")
+            if not _may_change(field):
+                raise InputError(f"--continue-with={field}: may not change during a run, nor may {', '.join(FIXED)} "
+                                 "(except adam); give another --workdir")
 
 
 NO_CHANGES = Start()
@@ -72,10 +71,11 @@ def latest(config: Config, workdir: Path, how: Start = NO_CHANGES) -> Checkpoint
     changes = {_field(change): change for change in config_lib.differences(reader.config, config)}
     if any(field in STEPS for field in changes):
         _check_steps(reader, config, workdir)
-    refused = [field for field in changes if field not in STEPS and not _within(field, how.continue_with)]
+    refused = [field for field in changes if field not in STEPS
+               and not (_may_change(field) and _within(field, how.continue_with))]
     if refused:
         flag = f", or --continue-with={','.join(name.removeprefix('config.') for name in refused)} to go on with these"
-        possible = all(_within(field, CHANGEABLE) for field in refused)
+        possible = all(map(_may_change, refused))
         raise InputError(f"{workdir}: was trained with another config: {'; '.join(changes[field] for field in refused)}"
                          f"; give the same values, or another --workdir{flag if possible else ''}")
     return reader
@@ -136,6 +136,11 @@ def _done_by_phase(config: Config, step: int) -> dict[str, int]:
 def _field(change: str) -> str:
     """Return the field of a line of `config.differences`."""
     return change.partition(":")[0]
+
+
+def _may_change(field: str) -> bool:
+    """Return whether a field, or at least one of a section, may change during a run."""
+    return not _within(field, FIXED) or "adam" in field.split(".")
 
 
 def _within(name: str, fields: Sequence[str]) -> bool:

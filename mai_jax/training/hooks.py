@@ -39,15 +39,22 @@ class Validation:
         self.batch = Batch(jnp.asarray(np.stack(images).astype(np.float32) / 255), valid)
         self._predict = jax.jit(model.predict)
 
-    def write(self, step: int, state: TrainState, writer: MetricWriter) -> None:
-        """Write one picture (rows = photographs, columns = input, result, truth) and the hole's l1 of all of them."""
-        completion = self._predict(state.variables, self.batch, state.rng)
+    def write(self, step: int, state: TrainState, writer: MetricWriter) -> dict[str, float]:
+        """Write one picture (rows = photographs, columns = input, result, truth) and scalars. Return the scalars.
+
+        They are L_hole of the raw prediction over all photographs, and the mean PSNR of the completed ones.
+        """
+        completion = self._predict(state.eval_variables, self.batch, state.rng)
         columns = {"input": show_hole(self.batch), "result": completion.image, "truth": self.batch.image}
         captions = [f"{name}\n{1 - valid.mean():.0%} hole"
                     for name, valid in zip(self.ids, self.batch.valid, strict=True)]  # fmt: skip
         picture = side_by_side({name: np.asarray(image) for name, image in columns.items()}, captions)
         writer.write_image(step, "validation", np.asarray(picture))
-        writer.write_scalars(step, {"validation/hole_l1": float(losses.hole_l1(completion.raw, self.batch))})
+        errors = jnp.square(completion.image - self.batch.image).mean((1, 2, 3))
+        scalars = {"validation/hole_l1": float(losses.hole_l1(completion.raw, self.batch)),
+                   "validation/psnr": float(-10 * jnp.log10(errors).mean())}
+        writer.write_scalars(step, scalars)
+        return scalars
 
 
 class Profile:

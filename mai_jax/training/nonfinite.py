@@ -26,7 +26,7 @@ from mai_jax.models import model_class
 from mai_jax.models.base import Model
 from mai_jax.training import train_state
 from mai_jax.training.train_state import TrainState
-from mai_jax.training.train_step import compute_gradients, step_rngs
+from mai_jax.training.train_step import accumulate_gradients, step_rngs
 
 FOLDER = "failures"
 NUM_KEPT = 3  # files, each as large as a checkpoint without optimizer state
@@ -142,7 +142,7 @@ def _repeat(model: Model, failure: Failure, state: TrainState) -> tuple[dict[str
     """Return the scalars of the step, and for every gradient, by network and name, whether it is not finite."""
     batch = Batch(jnp.asarray(failure.images).astype(float) / 255, jnp.asarray(failure.valid))
     _, *network_rngs = step_rngs(model, state)
-    outputs = compute_gradients(model, state, batch, network_rngs)
+    outputs = accumulate_gradients(model, state, batch, network_rngs, failure.config.accumulate)
     nonfinite = {network: {name: ~jnp.isfinite(leaf).all() for name, leaf in named_leaves(output.gradients).items()}
                  for network, output in outputs.items()}  # fmt: skip
     return {name: term for output in outputs.values() for name, term in output.logs.items()}, nonfinite

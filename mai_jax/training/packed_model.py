@@ -51,6 +51,7 @@ class PackedReader:
     def __init__(self, folder: Path, step: int | None = None) -> None:
         self.path = folder / WEIGHTS
         self.history: list[dict[str, Any]] = []
+        self.meta: dict[str, Any] = {"arrays": {"params": {}}}
         if not is_packed(folder):
             raise InputError(f"{self.path}: no such file; get the folder again")
         try:

@@ -17,6 +17,7 @@ from mai_jax.models.base import Model, Variables
 class TrainState(flax.struct.PyTreeNode):
     """`params`, `batch_stats` and `opt_state` are dicts by network. `rng` is constant: each step folds its number in.
 
+    `ema` is the exponential moving average of `variables`, None without `config.ema_decay`.
     `nonfinite` is set by a step that found a value that is not finite. Such a step and all later ones leave the rest of
     the state unchanged until the trainer, which learns of it one step late, clears the flag.
     """
@@ -27,11 +28,17 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: dict[str, PyTree]
     rng: Array
     nonfinite: Bool[Array, ""]
+    ema: Variables | None = None
 
     @property
     def variables(self) -> Variables:
         """Params and batch_stats as `Model.predict` takes them."""
         return {"params": self.params, "batch_stats": self.batch_stats}
+
+    @property
+    def eval_variables(self) -> Variables:
+        """The variables to validate: their average if there is one."""
+        return self.variables if self.ema is None else self.ema
 
 
 def init_state(model: Model, config: Config) -> TrainState:
@@ -42,8 +49,9 @@ def init_state(model: Model, config: Config) -> TrainState:
     variables = model.init(init_rng, batch)
     optimizers = model.make_optimizers(learning_rate_schedule(config))
     opt_state = {network: tx.init(variables["params"][network]) for network, tx in optimizers.items()}
+    ema = jax.tree.map(jnp.copy, variables) if config.ema_decay else None
     return TrainState(jnp.zeros((), jnp.int32), **variables, opt_state=opt_state, rng=rng,
-                      nonfinite=jnp.zeros((), bool))
+                      nonfinite=jnp.zeros((), bool), ema=ema)
 
 
 def init_on_devices(model: Model, config: Config, sharding: Sharding | None = None) -> TrainState:
@@ -62,14 +70,15 @@ def variable_shapes(model: Model, config: Config) -> Variables:
 
 def checkpoint_items(state: TrainState) -> dict[str, Any]:
     """Return the items of a checkpoint. The rest of the state follows from the step and the config."""
-    return {"params": state.variables, "opt_state": state.opt_state}
+    averaged = {} if state.ema is None else {"ema": state.ema}
+    return {"params": state.variables, "opt_state": state.opt_state} | averaged
 
 
 def restore_state(items: dict[str, Any], step: int, config: Config) -> TrainState:
     """Return the state after `step` steps from the items of its checkpoint."""
     rng, _ = initial_rngs(config)
     return TrainState(jnp.int32(step), **items["params"], opt_state=items["opt_state"], rng=rng,
-                      nonfinite=jnp.zeros((), bool))
+                      nonfinite=jnp.zeros((), bool), ema=items.get("ema"))
 
 
 def initial_rngs(config: Config) -> tuple[Array, Array]:

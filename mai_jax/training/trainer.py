@@ -29,6 +29,7 @@ from mai_jax.files import write_atomically
 from mai_jax.models import model_class
 from mai_jax.models.base import Model
 from mai_jax.training import continuation, distributed, init_from, train_state
+from mai_jax.training.best import BestCheckpoint
 from mai_jax.training.checkpointing import CheckpointWriter
 from mai_jax.training.continuation import NO_CHANGES, Start
 from mai_jax.training.hooks import Profile, Validation
@@ -68,7 +69,9 @@ def train(config: Config, workdir: Path, how: Start = NO_CHANGES) -> signal.Sign
         if is_main:
             _write_description(config, workdir, state)
         interrupt = stack.enter_context(Interrupt())
-        checkpoints = stack.enter_context(CheckpointWriter(workdir, keep=config.run.keep_checkpoints))
+        checkpoints = stack.enter_context(CheckpointWriter(
+            workdir, keep=config.run.keep_checkpoints, keep_every=config.run.keep_every))
+        best = stack.enter_context(BestCheckpoint(config, workdir, start=start))
         writer = stack.enter_context(MetricWriter(workdir, step=start) if is_main else NullWriter())
         if start < config.total_steps:
             _log_changes(history, start, writer)
@@ -93,7 +96,8 @@ def train(config: Config, workdir: Path, how: Start = NO_CHANGES) -> signal.Sign
                     images = trainer.next_images(batches)
                     profile.after_step(trainer.run_step(train_step, images))
                     if trainer.step % config.run.validation_every == 0 or trainer.step == config.total_steps:
-                        validation.write(trainer.step, trainer.state, writer)
+                        scalars = validation.write(trainer.step, trainer.state, writer)
+                        best.update(trainer.step, scalars, trainer.checkpoint)
                     if trainer.step % config.run.save_every == 0:  # last, after everything that this step logs
                         trainer.save()
         _log_end(trainer.step, interrupt.received)
@@ -159,11 +163,15 @@ class Trainer:
         """Save a checkpoint unless this step has one. Raises Diverged: a state that is not finite is never saved."""
         if self.step == self._saved or self._checkpoints is None:
             return
+        self._checkpoints.save(self.step, *self.checkpoint())
+        self._saved = self.step
+
+    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the items and the description of a checkpoint of this step. Raises Diverged."""
         self.finish_step()
         # One batch per step, from a source with random access: the step is the position in the data, too.
         meta = {"config": config_lib.to_dict(self._config), "next_index": self.step, "history": self._history}
-        self._checkpoints.save(self.step, train_state.checkpoint_items(self.state), meta)
-        self._saved = self.step
+        return train_state.checkpoint_items(self.state), meta
 
     @contextlib.contextmanager
     def save_at_end(self) -> Iterator[None]:
@@ -225,9 +233,11 @@ def check(config: Config, mesh: Mesh) -> None:
     model_class(config.method)
     if config.total_steps == 0:
         raise InputError("config.main_phase.steps=0: nothing to do; set the steps of a phase")
-    if config.batch_size % mesh.size:
-        raise InputError(f"config.batch_size={config.batch_size}: not a multiple of the {mesh.size} devices; "
-                         f"give --config.batch_size={-(-config.batch_size // mesh.size) * mesh.size}")
+    share = mesh.size * config.accumulate
+    if config.batch_size % share:
+        parts = f" times config.accumulate={config.accumulate}" if config.accumulate > 1 else ""
+        raise InputError(f"config.batch_size={config.batch_size}: not a multiple of the {mesh.size} devices{parts}; "
+                         f"give --config.batch_size={-(-config.batch_size // share) * share}")
 
 
 def phase_ends(config: Config) -> list[int]:
@@ -246,10 +256,13 @@ def restore_or_init(
         if not how.init_from:
             return state, []
         variables, entry = init_from.take(how, jax.device_get(state.variables))
-        return state.replace(**jax.device_put(variables, replicated)), [entry]
+        ema = jax.tree.map(np.copy, variables) if config.ema_decay else None
+        return state.replace(**jax.device_put({**variables, "ema": ema}, replicated)), [entry]
     init_from.check_resumed(how, reader)
     shapes = jax.eval_shape(lambda: train_state.checkpoint_items(train_state.init_state(model, config)))
-    items = {name: reader.read(name, item) for name, item in shapes.items()}
+    items = {name: reader.read(name, item) for name, item in shapes.items() if name in reader.meta["arrays"]}
+    if "ema" in shapes and "ema" not in items:  # switched on by --continue-with
+        items["ema"] = jax.tree.map(np.copy, items["params"])
     log.info("resuming from %s", reader.path)
     continuation.log_schedule(reader, config)
     state = train_state.restore_state(items, reader.step, config)

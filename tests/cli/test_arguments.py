@@ -74,3 +74,46 @@ def test_what_cannot_be_used_is_named(parser, arguments, message):
     with pytest.raises(InputError) as error:
         parser.parse(arguments)
     assert message in str(error.value)
+
+
+@pytest.fixture
+def repair():
+    parser = Parser(prog="mai test", description="Repair.\n\n    mai test --model=M --image=I\n    mai test --more")
+    for flag in ("--model", "--image", "--output"):
+        parser.add_argument(flag, required=True, help="a value")
+    parser.add_argument("--mask", default="alpha", help="a file")
+    parser.positional = ("--image", "--mask", "--output")
+    return parser
+
+
+PATTERN = "; put a pattern in quotes, as in '*.jpg', or name its folder; see mai test --help"
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ("", "the following arguments are required: --model, --image, --output; for example: mai test --model=M --image=I; "
+         "see mai test --help"),
+    ("--model=m --image=a", "the following arguments are required: --output; for example: mai test --model=M "
+                            "--image=I; see mai test --help"),
+    ("a.jpg", "unexpected argument 'a.jpg'; every setting is a flag: --image=a.jpg; see mai test --help"),
+    ("a.jpg m.png", "unexpected argument 'a.jpg'; every setting is a flag: --image=a.jpg --mask=m.png; see mai test "
+                    "--help"),
+    ("a m o --model=x", "unexpected argument 'a'; every setting is a flag: --image=a --mask=m --output=o; see mai test "
+                        "--help"),
+    ("a b c d", "unexpected argument 'a'; every setting is a flag: --name=value; see mai test --help"),
+    ("--image=a m", f"unexpected argument 'm'; every setting is a flag: --mask=m{PATTERN}"),
+    ("--image a b c d", f"unexpected argument 'b'; every setting is a flag: --name=value{PATTERN}"),
+    ("--image a b c --mask=m --output=o", f"unexpected argument 'b'; every setting is a flag: --name=value{PATTERN}"),
+    ("--imgae=a b", "unknown flag --imgae=a; did you mean --image?; see mai test --help"),
+])
+def test_a_first_try_gets_a_line_that_helps(repair, arguments, message):
+    with pytest.raises(InputError) as error:
+        repair.parse(arguments.split())
+    assert str(error.value) == message
+    assert repair.parse(["--model=m", "--image=i", "--output=o"]).mask == "alpha"
+    assert "(required)" in repair.format_help()
+
+
+def test_help_says_what_is_required(repair, capsys):
+    with pytest.raises(SystemExit) as ended:
+        repair.parse(["--help"])
+    assert ended.value.code == 0 and capsys.readouterr().out.count("(required)") == 3

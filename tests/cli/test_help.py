@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import mai_jax
 from mai_jax.cli import compare, evaluate, lpips_flags
 from mai_jax.cli.main import COMMANDS, main, parser_of
 from mai_jax.cli.model_argument import CLASSICAL
@@ -124,3 +125,9 @@ def test_names_that_are_repeated_here_to_keep_help_fast():
     assert list(BACKBONES) == list(lpips_flags.NETS)
     assert list(METHODS) == ["mean_colour", *CLASSICAL]
     assert [name for name in TITLES if name in VARIANTS] == [*compare.METHODS, "lama"]  # LaMa is later than the paper
+
+
+@pytest.mark.parametrize("arguments", [["--version"], *([name, "--version"] for name in COMMANDS)])
+def test_every_command_prints_the_version(arguments, capsys):
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == f"mai_jax {mai_jax.__version__}\n"

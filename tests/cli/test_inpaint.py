@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mai_jax.cli.main import main
+from mai_jax.inference import photo_repair
+from mai_jax.inference.photo_repair import fill
 from tests.cheap_compilation import environment
 from tests.untrained import untrained_run
 
@@ -43,9 +46,65 @@ def test_an_unusable_file_is_reported_and_the_others_are_filled(folder):
     assert "2 filled, 0 skipped, 1 failed" in first.stdout
     assert "Traceback" not in first.stdout + first.stderr
     assert sorted(path.name for path in (folder / "new").iterdir()) == ["a.png", "c.png"]
-    again = inpaint(*flags)
-    assert again.returncode == 1
-    assert "2 of 3 are there already and are skipped; --overwrite fills them again" in again.stdout
+
+
+def run(capsys, folder, **flags):
+    """Run the command in this process; return its exit code and its output with the folder's name removed."""
+    flags = {"checkpoint": folder / "run", "mask": folder / "mask.png", **flags}
+    code = main(["inpaint", *(f"--{name.replace('_', '-')}={value}" for name, value in flags.items())])
+    streams = capsys.readouterr()
+    lines = (streams.out + streams.err).replace(f"{folder}/", "").splitlines()
+    progress = ("photo/s", "s/photo")
+    return code, [line for line in lines if line.strip() and not any(unit in line for unit in progress)]
+
+
+def test_what_is_there_is_skipped_and_what_failed_is_tried_again(folder, capsys):
+    for name in ("a", "c"):
+        (folder / "there").mkdir(exist_ok=True)
+        (folder / "there" / f"{name}.png").write_bytes(b"")
+    code, lines = run(capsys, folder, image=folder / "photos", output=folder / "there")
+    assert code == 1 and lines[0] == "2 of 3 are there already and are skipped; --overwrite fills them again"
+    assert lines[1].startswith("error: photos/b.png: ") and lines[-1] == "0 filled, 2 skipped, 1 failed"
+
+
+def test_photographs_without_a_mask_and_files_that_are_not_read_do_not_stop_the_others(folder, capsys, tmp_path):
+    (tmp_path / "masks").mkdir()
+    for name in ("a_mask001", "a_mask002"):
+        (tmp_path / "masks" / f"{name}.png").write_bytes((folder / "mask.png").read_bytes())
+    (folder / "photos" / "d.heif").write_bytes(b"")
+    code, lines = run(capsys, folder, image=folder / "photos", mask=tmp_path / "masks", output=tmp_path / "new")
+    (folder / "photos" / "d.heif").unlink()
+    assert code == 1 and [line.replace(f"{tmp_path}/", "") for line in lines] == [
+        "warning: photos: 1 files are not read: d.heif",
+        "error: photos/b.png: has no mask of its name in --mask=masks; add it (b.png or b_mask.png), or name one mask "
+        "file for all",
+        "error: photos/c.png: has no mask of its name in --mask=masks; add it (c.png or c_mask.png), or name one mask "
+        "file for all",
+        "masks/a_mask001.png: the union of 2 masks; in them white is the hole", "1 filled, 0 skipped, 2 failed"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def test_a_mask_that_marks_nothing_fails_or_is_counted_as_unchanged(folder, capsys, tmp_path):
+    Image.new("L", (50, 40)).save(tmp_path / "empty.png")
+    flags = {"image": folder / "photos" / "a.png", "mask": tmp_path / "empty.png", "output": tmp_path / "out.png"}
+    code, lines = run(capsys, folder, **flags)
+    assert code == 1 and "no pixel is to be filled" in lines[0] and lines[-1] == "0 filled, 0 skipped, 1 failed"
+    assert not (tmp_path / "out.png").exists()
+    code, lines = run(capsys, folder, allow_empty="true", **flags)
+    assert code == 0 and lines[-1] == "0 filled, 1 unchanged, 0 skipped, 0 failed"
+    code, lines = run(capsys, folder, overwrite="true", **flags | {"mask": folder / "mask.png"})
+    assert code == 0 and lines[-2:] == ["mask.png: white is the hole", "1 filled, 0 skipped, 0 failed"]
+
+
+def test_what_another_process_has_written_meanwhile_is_skipped(folder, capsys, tmp_path, monkeypatch):
+    def fill_and_write_the_other(inpainter, job, **settings):
+        (tmp_path / "c.png").write_bytes(b"of another process")
+        return fill(inpainter, job, **settings)
+
+    monkeypatch.setattr(photo_repair, "fill", fill_and_write_the_other)
+    code, lines = run(capsys, folder, image=folder / "photos" / "[ac].png", output=tmp_path)
+    assert code == 0 and lines[-1] == "1 filled, 1 skipped, 0 failed"
+    assert (tmp_path / "c.png").read_bytes() == b"of another process"
 
 
 @pytest.mark.parametrize(("flags", "line"), [

@@ -116,6 +116,8 @@ def test_disk_counts_the_checkpoints_still_to_be_written(tmp_path, monkeypatch):
     assert finding.severity == "error"
     (tmp_path / "checkpoints" / "10").mkdir(parents=True)
     assert not forecast.disk(config, tmp_path).findings
+    all_kept = dataclasses.replace(config, run=Run(keep_checkpoints=3, save_every=10, keep_every=20))  # of 60 steps
+    assert forecast.disk(all_kept, workdir).facts[0].split("; ")[1].startswith("6 more checkpoints")
     few = dataclasses.replace(config, run=Run(save_every=30))  # 2 in all
     assert "; 2 more checkpoints of 133.0 MiB need 330.0 MiB" in forecast.disk(few, workdir).facts[0]
 

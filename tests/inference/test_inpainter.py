@@ -1,8 +1,13 @@
 """The Inpainter: photographs of any size, the same pixels as in the evaluation, unchanged pixels outside the hole."""
 
+import io
+from pathlib import Path
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from mai_jax.errors import InputError
 from mai_jax.inference import Inpainter
@@ -78,10 +83,55 @@ def test_attention_inputs_has_both_stages(inpainter):
     (np.zeros((4, 5, 3), np.uint8), np.ones((4, 5), np.uint8), "hole: is uint8"),
     (np.zeros((4, 5, 3)), np.ones((4, 5), bool), "image: is float64"),
     (np.zeros((4, 5), np.uint8), np.ones((4, 5), bool), "image: is uint8"),
+    (np.zeros((4, 5, 4), np.uint8), np.ones((4, 5), bool), "image: is uint8"),
+    (np.zeros((0, 5, 3), np.uint8), np.ones((0, 5), bool), "image: is .* which has no pixels"),
+    (np.zeros((4, 0, 3), np.uint8), np.ones((4, 0), bool), "image: is .* which has no pixels"),
+    (None, np.ones((4, 5), bool), "image: is object"),
+    ([[1, 2], [3]], np.ones((4, 5), bool), "image: is list, not an array"),
+    (np.zeros((4, 5, 3), np.uint8), None, "hole: is object"),
+    ("gone.jpg", np.ones((4, 5), bool), r"gone\.jpg: cannot be read \(No such file"),
+    (Path("gone.jpg"), np.ones((4, 5), bool), r"gone\.jpg: cannot be read \(No such file"),
+    (np.zeros((4, 5, 3), np.uint8), "gone.png", r"gone\.png: cannot be read \(No such file"),
+    (Image.new("F", (5, 4)), np.ones((4, 5), bool), "image: has pixels of the kind F"),
+    (Image.new("RGB", (0, 4)), np.ones((4, 0), bool), "image: is .* which has no pixels"),
+    (np.zeros((4, 5, 3), np.uint8), Image.new("L", (4, 5)), r"hole: is bool \(5, 4\); give bool \(4, 5\)"),
+    (np.zeros((4, 5, 3), np.uint8), Image.new("L", (5, 4), 90), "hole: .* neither black nor white"),
 ])
-def test_arrays_of_another_type_or_shape_are_rejected(inpainter, image, hole, message):
+def test_inputs_of_another_kind_are_rejected(inpainter, image, hole, message):
     with pytest.raises(InputError, match=message):
         inpainter(image, hole)
+
+
+def test_a_damaged_image_of_pillow_is_rejected(inpainter):
+    file = io.BytesIO()
+    Image.fromarray(photo(40, 40)).save(file, "PNG")
+    damaged = Image.open(io.BytesIO(file.getvalue()[:900]))
+    with pytest.raises(InputError, match="image: cannot be read"):
+        inpainter(damaged, np.ones((40, 40), bool))
+
+
+def test_jax_arrays_images_of_pillow_and_files_give_the_same_result(inpainter, tmp_path):
+    image, hole = photo(20, 30), np.zeros((20, 30), bool)
+    hole[5:9, 6:14] = True
+    paths = tmp_path / "photo.png", tmp_path / "mask.png"
+    for array, path in zip((image, hole), paths, strict=True):
+        Image.fromarray(array).save(path)
+    expected = inpainter(image, hole)
+    for other in (jnp.asarray(image), Image.fromarray(image), Image.fromarray(image).convert("RGBA"), paths[0],
+                  str(paths[0])):
+        np.testing.assert_array_equal(inpainter(other, hole), expected)
+    for other in (jnp.asarray(hole), hole.tolist(), Image.fromarray(hole), Image.fromarray(hole).convert("L"), paths[1],
+                  str(paths[1])):
+        np.testing.assert_array_equal(inpainter(image, other), expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "I;16", "CMYK", "LA"])
+def test_images_of_pillow_of_every_mode_are_filled(inpainter, mode):
+    grey = RNG.integers(0, 256, (20, 30), np.uint8)
+    image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
+    expected = np.repeat(grey[..., None].astype(np.uint16) * 257, 3, 2) if mode == "I;16" else image.convert("RGB")
+    hole = np.eye(20, 30, dtype=bool)
+    np.testing.assert_array_equal(inpainter(image, hole)[~hole], np.asarray(expected)[~hole])
 
 
 def test_groups_are_powers_of_two():

@@ -1,5 +1,7 @@
 """Matching of photographs, masks and outputs by name."""
 
+import os
+
 import pytest
 
 from mai_jax.errors import InputError
@@ -17,7 +19,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def paths(jobs):
-    return [tuple(str(path) if path else None for path in (job.image, job.mask, job.output)) for job in jobs]
+    """Return image, mask and output of each job; a list of several masks, None without."""
+    shown = lambda masks: None if not masks else masks[0] if len(masks) == 1 else masks  # noqa: E731
+    return [(str(job.image), shown([str(path) for path in job.masks]), str(job.output)) for job in jobs]
 
 
 @pytest.mark.parametrize(("arguments", "expected"), [
@@ -32,13 +36,14 @@ def paths(jobs):
     (("photos/*.jpg", "masks/*.png", "new"), [("photos/a.jpg", "masks/a.png", "new/a.jpg")]),
 ])
 def test_files_are_matched(folder, arguments, expected):
-    assert paths(find(*arguments)) == expected
+    assert paths(find(*arguments).jobs) == expected
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("nothing.png", ALPHA, "new.png"), "^--image=nothing.png: there is no such file or folder$"),
     (("*.gif", ALPHA, "new"), "^--image=.*matches no file"),
-    (("photos", "masks/a.*", "new"), r"^photos/deep/b.PNG: has no mask of its name in --mask=masks/a.\*; add it"),
+    (("photos", "masks/deep/b.*", "new"), r"^photos/a.jpg: has no mask of its name in --mask=masks/deep/b.\*; add it "
+     r"\(a.png or a_mask.png\), or name one mask file for all \(2 photographs have none\)$"),
     (("one.png", "gone.png", "new"), "^--mask=gone.png: there is no such file"),
     (("photos", ALPHA, "photos"), "^--output=photos: would overwrite photos/a.jpg, which is read"),
     (("masks", ALPHA, "masks"), "^--output=masks: would overwrite"),
@@ -49,7 +54,76 @@ def test_invalid_arguments(folder, arguments, message):
         find(*arguments)
 
 
-def test_two_masks_of_one_name(folder):
-    (folder / "masks" / "a.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match="has the name of"):
-        find("photos", "masks", "new")
+def write(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+def test_a_photograph_without_a_mask_does_not_stop_the_others(folder):
+    write(folder, "photos/c.png")
+    found = find("photos", "masks", "new")
+    assert paths(found.jobs) == [("photos/a.jpg", "masks/a.png", "new/a.jpg"),
+                                 ("photos/deep/b.PNG", "masks/deep/b.png", "new/deep/b.PNG")]
+    assert found.problems == ["photos/c.png: has no mask of its name in --mask=masks; add it (c.png or c_mask.png), or "
+                              "name one mask file for all"]
+
+
+@pytest.mark.parametrize("images", ["photos", "photos/", "photos/deep/..", "photos/**/*.*"])
+def test_masks_and_earlier_results_among_the_photographs_are_not_filled(folder, images):
+    (folder / "photos/notes.txt").unlink()
+    write(folder, "photos/mask.png", "photos/new/a.jpg", "photos/new/a_attention.png")
+    found = find(images, "photos/mask.png", "photos/new")
+    assert [(job.image.resolve(), str(job.output)) for job in found.jobs] == [
+        (folder.resolve() / "photos" / name, f"photos/new/{name}") for name in ("a.jpg", "deep/b.PNG")]
+    assert found.notes == [f"{images}: 2 files are in --output and are not filled again",
+                           f"{images}: 1 files are masks and are not filled"]
+
+
+def test_a_folder_of_masks_among_the_photographs_is_not_filled(folder):
+    write(folder, "photos/m/a.png", "photos/m/deep/b.gif", "photos/m/of_no_photo.png")
+    assert paths(find("photos", "photos/m", "photos/new").jobs) == [
+        ("photos/a.jpg", "photos/m/a.png", "photos/new/a.jpg"),
+        ("photos/deep/b.PNG", "photos/m/deep/b.gif", "photos/new/deep/b.PNG")]
+
+
+@pytest.mark.parametrize(("where", "names"), [
+    *((where, names) for where in ("photos", "other") for names in (
+        ("_mask.png",), ("_mask001.png",), ("-mask.jpg",), ("_MASK_7.PNG",), ("_mask001.png", "_mask002.png"))),
+    ("other", (".gif", "_mask.png")), ("other", (".gif", ".png")),
+])
+def test_masks_with_a_suffix_are_paired_and_several_are_united(folder, where, names):
+    write(folder, *(f"{where}/{stem}{name}" for stem in ("a", "deep/b") for name in names))
+    found = find("photos", where, "new")
+    assert [str(job.image) for job in found.jobs] == ["photos/a.jpg", "photos/deep/b.PNG"]
+    for job, stem in zip(found.jobs, ("a", "deep/b"), strict=True):
+        assert sorted(map(str, job.masks)) == sorted(f"{where}/{stem}{name}" for name in names)
+
+
+def test_a_photograph_whose_own_name_ends_in_mask_has_a_mask_of_that_name(folder):
+    write(folder, "photos/a_mask.jpg", "masks/a_mask.png")
+    assert ("photos/a_mask.jpg", "masks/a_mask.png", "new/a_mask.jpg") in paths(find("photos", "masks", "new").jobs)
+    assert ("photos/a.jpg", "masks/a.png", "new/a.jpg") in paths(find("photos", "masks", "new").jobs)
+
+
+def test_files_that_are_not_read_are_counted_and_named(folder):
+    write(folder, "photos/x.heif", "photos/deep/c.mov", *(f"photos/{i}.raw" for i in range(7)), "photos/.hidden")
+    assert find("photos", ALPHA, "new").notes == [
+        "photos: 10 files are not read: 0.raw, 1.raw, 2.raw, 3.raw, 4.raw and 5 more"]
+    write(folder, "raws/a.cr2")
+    with pytest.raises(InputError, match=r"^--image='raws': holds no image; looked for .*; found a\.cr2$"):
+        find("raws", ALPHA, "new")
+
+
+@pytest.mark.parametrize("output", ["/dev/stdout", "/dev/null", "/dev/fd/1", "pipe"])
+def test_a_device_or_pipe_is_no_output(folder, output):
+    os.mkfifo("pipe")
+    with pytest.raises(InputError, match=f"^--output={output}: is neither a file nor a folder; name a file to write$"):
+        find("one.png", "masks/a.png", output)
+
+
+def test_long_names_are_looked_for_without_an_error(folder):
+    long = "x" * 251 + ".png"
+    write(folder, f"photos/{long}")
+    assert find("photos", "one.png", "new").jobs[-1].output.name == long
+    assert find("one.png", "masks/a.png", "y" * 300 + ".png").jobs

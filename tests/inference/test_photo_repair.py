@@ -72,7 +72,7 @@ def test_nothing_outside_the_hole_changes(inpainter, tmp_path):
                                 (("photo", suffix), ("mask", "png"), ("filled", suffix)))
         photo(rng, mode, h, w).save(source)
         Image.fromarray(hole).save(mask)
-        done = fill(inpainter, Job(source, mask, target), allow_empty=True)
+        done = fill(inpainter, Job(source, (mask,), target), allow_empty=True)
         assert done.status == ("filled" if hole.any() else "unchanged")
         (mode_before, size_before, before), (mode_after, size_after, after) = raw(source), raw(target)
         case = (trial, mode, suffix, h, w)
@@ -90,7 +90,7 @@ def test_transparency_is_the_hole_and_is_filled(inpainter, tmp_path):
     rgba[..., 3] = 255
     rgba[10:20, 10:30, 3] = 0
     out = tmp_path / "out.png"
-    fill(inpainter, Job(save(tmp_path / "in.png", rgba), None, out))
+    fill(inpainter, Job(save(tmp_path / "in.png", rgba), (), out))
     after = np.asarray(Image.open(out))
     assert (after[..., 3] == 255).all()
     outside = rgba[..., 3] == 255
@@ -105,7 +105,7 @@ def test_a_mask_matches_the_upright_photograph(inpainter, tmp_path):
     save(tmp_path / "in.png", stored, exif=exif)
     hole = np.zeros((50, 30), bool)
     hole[5:9, 3:6] = True
-    fill(inpainter, Job(tmp_path / "in.png", save(tmp_path / "mask.png", hole), tmp_path / "out.png"))
+    fill(inpainter, Job(tmp_path / "in.png", (save(tmp_path / "mask.png", hole),), tmp_path / "out.png"))
     with Image.open(tmp_path / "out.png") as after:
         assert after.getexif().get(0x0112, 1) == 1
         np.testing.assert_array_equal(np.asarray(after)[~hole], np.rot90(stored, -1)[~hole])
@@ -116,15 +116,15 @@ def test_mask_means_selects_the_polarity(inpainter, tmp_path, inverse):
     pixels, hole = np.full((40, 40, 3), 90, np.uint8), np.zeros((40, 40), bool)
     hole[3:8, 3:8] = True
     image, a, b = save(tmp_path / "in.png", pixels), tmp_path / "a.png", tmp_path / "b.png"
-    fill(inpainter, Job(image, save(tmp_path / "m.png", hole), a))
-    fill(inpainter, Job(image, save(tmp_path / "k.png", ~hole), b), mask_means=inverse)
+    fill(inpainter, Job(image, (save(tmp_path / "m.png", hole),), a))
+    fill(inpainter, Job(image, (save(tmp_path / "k.png", ~hole),), b), mask_means=inverse)
     assert a.read_bytes() == b.read_bytes()
 
 
 def test_a_mask_with_most_of_the_photograph_is_warned_about(inpainter, tmp_path, caplog):
     image = save(tmp_path / "in.png", np.full((40, 40, 3), 90, np.uint8))
     with caplog.at_level(logging.WARNING, "mai_jax"):
-        fill(inpainter, Job(image, save(tmp_path / "m.png", np.ones((40, 40), bool)), tmp_path / "out.png"))
+        fill(inpainter, Job(image, (save(tmp_path / "m.png", np.ones((40, 40), bool)),), tmp_path / "out.png"))
     assert "100 % of the photograph is hole; if white means valid in it, give --mask-means=valid" in caplog.text
 
 
@@ -135,14 +135,14 @@ def test_a_mask_with_most_of_the_photograph_is_warned_about(inpainter, tmp_path,
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 def test_a_mask_that_marks_nothing_is_an_error_or_a_copy_that_is_not_called_filled(inpainter, tmp_path, empty, suffix):
     image = save(tmp_path / f"in.{suffix}", np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
-    job = Job(image, save(tmp_path / "e.png", empty), tmp_path / "new" / f"out.{suffix}")
+    job = Job(image, (save(tmp_path / "e.png", empty),), tmp_path / "new" / f"out.{suffix}")
     with pytest.raises(InputError, match=r"e\.png: no pixel is to be filled \(.* is the hole\); .*--allow-empty"):
         fill(inpainter, job, grow_by=3)
     assert not job.output.parent.exists()
     done = fill(inpainter, job, allow_empty=True)
     assert done.status == "unchanged" and done.share == 0
     assert job.output.read_bytes() == image.read_bytes()
-    fill(inpainter, Job(image, job.mask, tmp_path / "other.png"), allow_empty=True)
+    fill(inpainter, Job(image, job.masks, tmp_path / "other.png"), allow_empty=True)
     with Image.open(tmp_path / "other.png") as after:
         assert after.format == "PNG"
 
@@ -150,7 +150,7 @@ def test_a_mask_that_marks_nothing_is_an_error_or_a_copy_that_is_not_called_fill
 def test_an_opaque_photograph_has_nothing_to_fill(inpainter, tmp_path):
     image = save(tmp_path / "in.png", np.full((40, 40, 4), 255, np.uint8))
     with pytest.raises(InputError, match=r"in\.png: no pixel is to be filled \(the transparent part is the hole\)"):
-        fill(inpainter, Job(image, None, tmp_path / "out.png"))
+        fill(inpainter, Job(image, (), tmp_path / "out.png"))
 
 
 def test_masks_as_people_make_them_fill_the_same_hole(inpainter, tmp_path):
@@ -162,14 +162,14 @@ def test_masks_as_people_make_them_fill_the_same_hole(inpainter, tmp_path):
              np.dstack([pixels * 0, hole * np.uint8(255)]), np.dstack([pixels, ~hole * np.uint8(255)])]
     results = []
     for i, mask in enumerate(masks):
-        done = fill(inpainter, Job(image, save(tmp_path / f"m{i}.png", mask), tmp_path / f"o{i}.png"))
+        done = fill(inpainter, Job(image, (save(tmp_path / f"m{i}.png", mask),), tmp_path / f"o{i}.png"))
         assert done.status == "filled" and done.share == 25 / 1600
         results.append((tmp_path / f"o{i}.png").read_bytes())
     assert len(set(results)) == 1
     soft = save(tmp_path / "soft.png", np.where(hole, 90, np.arange(1600).reshape(40, 40) % 50).astype(np.uint8))
     with pytest.raises(InputError, match=r"soft\.png: .* give --mask-threshold=N"):
-        fill(inpainter, Job(image, soft, tmp_path / "s.png"))
-    fill(inpainter, Job(image, soft, tmp_path / "s.png"), mask_threshold=60)
+        fill(inpainter, Job(image, (soft,), tmp_path / "s.png"))
+    fill(inpainter, Job(image, (soft,), tmp_path / "s.png"), mask_threshold=60)
     assert (tmp_path / "s.png").read_bytes() == results[0]
 
 
@@ -185,18 +185,18 @@ def test_grow_reaches_to_its_radius():
 def test_the_output_suffix_selects_the_format(inpainter, tmp_path):
     image = save(tmp_path / "in.png", np.full((40, 40, 3), 90, np.uint8))
     mask = save(tmp_path / "m.png", np.eye(40, dtype=bool))
-    fill(inpainter, Job(image, mask, tmp_path / "out.jpg"))
+    fill(inpainter, Job(image, (mask,), tmp_path / "out.jpg"))
     with Image.open(tmp_path / "out.jpg") as after:
         assert after.format == "JPEG"
     with pytest.raises(InputError, match="unknown format; end the name in one of"):
-        fill(inpainter, Job(image, mask, tmp_path / "out.xyz"))
+        fill(inpainter, Job(image, (mask,), tmp_path / "out.xyz"))
 
 
 def test_the_attention_picture_is_written(inpainter, tmp_path):
     image = save(tmp_path / "in.png", np.random.default_rng(0).integers(0, 255, (80, 90, 3), np.uint8))
     hole = np.zeros((80, 90), bool)
     hole[20:40, 30:50] = True
-    fill(inpainter, Job(image, save(tmp_path / "m.png", hole), tmp_path / "out.png"), attention=True)
+    fill(inpainter, Job(image, (save(tmp_path / "m.png", hole),), tmp_path / "out.png"), attention=True)
     with Image.open(tmp_path / "out_attention.png") as picture:
         assert min(picture.size) > 150
 
@@ -214,7 +214,7 @@ def test_an_unusable_file_is_one_line_and_nothing_is_written(inpainter, tmp_path
     (tmp_path / "in.png").write_bytes({None: good, "half": good[: len(good) // 2]}.get(photo_bytes, photo_bytes))
     mask = save(tmp_path / "m.png", np.ones(mask_size, bool))
     with pytest.raises(InputError, match=message) as error:
-        fill(inpainter, Job(tmp_path / "in.png", mask, tmp_path / "new" / "out.png"))
+        fill(inpainter, Job(tmp_path / "in.png", (mask,), tmp_path / "new" / "out.png"))
     assert "\n" not in str(error.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png", "m.png"]
 
@@ -222,11 +222,34 @@ def test_an_unusable_file_is_one_line_and_nothing_is_written(inpainter, tmp_path
 def test_a_photograph_without_transparency_needs_a_mask(inpainter, tmp_path):
     image = save(tmp_path / "in.png", np.zeros((20, 20, 3), np.uint8))
     with pytest.raises(InputError, match="has no transparency to define its hole; give --mask=FILE"):
-        fill(inpainter, Job(image, None, tmp_path / "out.png"))
+        fill(inpainter, Job(image, (), tmp_path / "out.png"))
+
+
+def test_the_longest_name_of_a_file_is_written_and_a_longer_one_is_an_error(inpainter, tmp_path):
+    image = save(tmp_path / ("x" * 251 + ".png"), np.zeros((20, 20, 3), np.uint8))
+    mask = save(tmp_path / "m.png", np.eye(20, dtype=bool))
+    fill(inpainter, Job(image, (mask,), tmp_path / "new" / image.name))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [image.name]
+    with pytest.raises(InputError, match=r"attention\.png: cannot be written .*; give a shorter name$"):
+        fill(inpainter, Job(image, (mask,), tmp_path / "other" / image.name), attention=True)
+    assert list((tmp_path / "other").iterdir()) == []  # without its picture the result would be skipped the next time
+
+
+def test_several_masks_are_united(inpainter, tmp_path):
+    image = save(tmp_path / "in.png", np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
+    holes = np.zeros((2, 40, 40), bool)
+    holes[0, 3:8, 3:8] = holes[1, 6:12, 6:12] = True
+    masks = (save(tmp_path / "1.png", holes[0]), save(tmp_path / "2.png", holes[1].astype(np.uint8)))
+    done = fill(inpainter, Job(image, masks, tmp_path / "a.png"))
+    fill(inpainter, Job(image, (save(tmp_path / "3.png", holes.any(0)),), tmp_path / "b.png"))
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert done.reading.startswith("the union of 2 masks; in them white is the hole; the brighter of its two values")
+    with pytest.raises(InputError, match=r"4\.png: the mask is 30 x 40"):
+        fill(inpainter, Job(image, (*masks, save(tmp_path / "4.png", holes[0][:, :30])), tmp_path / "c.png"))
 
 
 def test_an_output_that_cannot_be_written_is_named(inpainter, tmp_path):
     image = save(tmp_path / "in.png", np.zeros((20, 20, 3), np.uint8))
     mask = save(tmp_path / "m.png", np.eye(20, dtype=bool))
     with pytest.raises(InputError, match="cannot be written"):
-        fill(inpainter, Job(image, mask, image / "out.png"))
+        fill(inpainter, Job(image, (mask,), image / "out.png"))

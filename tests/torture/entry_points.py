@@ -56,7 +56,7 @@ def _repair(folder: Path) -> None:
     content = photo.read_bytes() if photo.is_file() else b""
     suffixes = [photo.suffix, photo.suffix, *FORMAT_OF_SUFFIX]
     output = folder / "out" / f"filled{suffixes[sum(content[-9:]) % len(suffixes)]}"
-    photo_repair.fill(lambda rgb, hole: 255 - rgb, Job(photo, folder / "mask.png", output))
+    photo_repair.fill(lambda rgb, hole: 255 - rgb, Job(photo, (folder / "mask.png",), output))
 
 
 def _photographs(folder: Path) -> None:

@@ -45,6 +45,14 @@ def test_the_newest_is_restored_bit_for_bit_and_old_ones_are_removed(workdir):
                 np.testing.assert_array_equal(a, b)
 
 
+def test_checkpoints_at_a_distance_are_kept(tmp_path):
+    for steps in ((1, 2, 3), (4, 5, 6, 7)):  # also those of an earlier process
+        with checkpointing.CheckpointWriter(tmp_path, keep=2, keep_every=2) as writer:
+            for step in steps:
+                writer.save(step, {"params": {"a": np.ones(3)}}, {"config": config_lib.to_dict(Config())})
+    assert checkpointing.steps(tmp_path) == [2, 4, 6, 7]
+
+
 def test_a_save_survives_the_donation_of_its_arrays(tmp_path):
     double = jax.jit(lambda tree: jax.tree.map(lambda x: 2 * x, tree), donate_argnums=0)
     tree = trees(0)["params"]
@@ -154,3 +162,14 @@ def test_a_disk_that_becomes_full_during_a_save_is_named(tmp_path, monkeypatch, 
     for finish in (writer.wait, writer.__exit__):
         with pytest.raises(RunError, match="no space left on disk: while a checkpoint was being written"):
             finish()
+
+
+def test_a_folder_around_or_inside_a_run_names_the_run(workdir, tmp_path_factory):
+    around = tmp_path_factory.mktemp("runs")
+    for name in ("b", "a"):
+        (around / name).symlink_to(workdir)
+    (around / "log.txt").write_text("")
+    for folder, found in ((around, f"{around}/a, {around}/b"), (workdir / checkpointing.FOLDER, workdir),
+                          (workdir / checkpointing.FOLDER / "3", workdir)):
+        with pytest.raises(InputError, match=rf"^{folder}: holds no checkpoint .*; did you mean {found}\?$"):
+            checkpointing.CheckpointReader(folder)

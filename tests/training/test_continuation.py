@@ -17,8 +17,14 @@ from mai_jax.training.continuation import NO_CHANGES, Start
 from mai_jax.training.train_step import data_mesh
 from mai_jax.training.trainer import restore_or_init, train
 from tests.real_runs import logged
-from tests.tiny_model import Tiny, tiny_config
+from tests.tiny_model import Tiny
+from tests.tiny_model import tiny_config as plain_config
 from tests.untrained import noise_photographs
+
+
+def tiny_config(photographs, steps, **fields):
+    """Return the config of a run with averaged weights and accumulated gradients."""
+    return plain_config(photographs, steps, **{"batch_size": 16, "accumulate": 2, "ema_decay": 0.9} | fields)
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +56,13 @@ def test_a_run_goes_on_as_planned_and_with_changes(six_steps, photographs, tmp_p
     assert ("2 more steps, to step 6; learning rate: main to step 6: 0.0002, constant; it was 0.0002 and goes on at "
             "0.0002") in caplog.messages
 
-    train(tiny_config(photographs, 8, batch_size=16), tmp_path, Start(("batch_size",)))
+    train(tiny_config(photographs, 8, batch_size=32), tmp_path, Start(("batch_size",)))
     first, second = {"step": 4, "changes": ["config.main_phase.steps: 4 -> 6"]}, {
-        "step": 6, "changes": ["config.batch_size: 8 -> 16", "config.main_phase.steps: 6 -> 8"]}  # fmt: skip
+        "step": 6, "changes": ["config.batch_size: 16 -> 32", "config.main_phase.steps: 6 -> 8"]}  # fmt: skip
     assert [CheckpointReader(tmp_path, step).history for step in (4, 6, 8)] == [[], [first], [first, second]]
     assert eval_target.checkpoint(tmp_path).stamp["history"] == [
         "after step 4: config.main_phase.steps: 4 -> 6",
-        "after step 6: config.batch_size: 8 -> 16; config.main_phase.steps: 6 -> 8"]
+        "after step 6: config.batch_size: 16 -> 32; config.main_phase.steps: 6 -> 8"]
 
 
 def test_the_new_shape_of_a_decaying_schedule_is_logged(six_steps, photographs, caplog):
@@ -103,15 +109,15 @@ def test_a_phase_that_has_ended_gets_no_more_steps(six_steps, photographs, monke
 
 
 def test_another_config_is_refused_with_the_flag_that_allows_it(six_steps, photographs):
-    config = tiny_config(photographs, 6, losses=Losses(hole=1.0), batch_size=16)
-    with pytest.raises(InputError, match=r"batch_size: 8 -> 16; config.losses.hole: 6.0 -> 1.0; give the same .*, or "
+    config = tiny_config(photographs, 6, losses=Losses(hole=1.0), batch_size=32)
+    with pytest.raises(InputError, match=r"batch_size: 16 -> 32; config.losses.hole: 6.0 -> 1.0; give the same .*, or "
                                          r"--continue-with=batch_size,losses.hole to go on"):
         continuation.latest(config, six_steps)
-    with pytest.raises(InputError, match=r"another config: config.batch_size: 8 -> 16; give"):
+    with pytest.raises(InputError, match=r"another config: config.batch_size: 16 -> 32; give"):
         continuation.latest(config, six_steps, Start(("losses",)))
     assert continuation.latest(config, six_steps, Start(("config.batch_size", "losses.hole"))).step == 6
     with pytest.raises(InputError, match=r"seed: 0 -> 1; give the same values, or another --workdir$"):
-        continuation.latest(dataclasses.replace(config, seed=1, batch_size=8), six_steps, Start(("losses",)))
+        continuation.latest(dataclasses.replace(config, seed=1, batch_size=16), six_steps, Start(("losses",)))
 
 
 @pytest.mark.parametrize(("name", "message"), [

@@ -16,6 +16,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
 import mai_jax
+from mai_jax import files
 from mai_jax.errors import InputError
 from mai_jax.training.metric_writer import MetricWriter
 
@@ -129,7 +130,8 @@ def test_a_full_disk_is_reported_in_one_line(tmp_path, target, monkeypatch):
     log = tmp_path / "log.jsonl"
     log.write_text('{"step": 1}\n{"step": 9}\n')
     (tmp_path / "pictures").mkdir()
-    full = {"start": "log.jsonl.unfinished", "picture": "pictures/view_00000010.png.unfinished"}
+    monkeypatch.setattr(files, "unfinished_name", lambda: "full.unfinished")
+    full = {"start": "full.unfinished", "picture": "pictures/full.unfinished"}
     if target in full:
         (tmp_path / full[target]).symlink_to("/dev/full")
     with pytest.raises(InputError) as caught, MetricWriter(tmp_path, step=9 - 8 * (target == "start")) as writer:

@@ -1,6 +1,7 @@
 """The evaluations below a folder as a table: one row each, with the means over all pairs inside the hole ratio bins."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -13,10 +14,12 @@ from mai_jax.evaluation.report.table4 import METRICS, Record
 FACTS = ("method", "step", "protocol", "pairs")  # fields of a result
 
 
-def table(folder: Path) -> str:
-    """Return one line per evaluation below `folder`, sorted by path. Raises InputError if there is none, or on damage.
+def table(folder: Path, evaluations: Sequence[Path] | None = None) -> str:
+    """Return one line per evaluation below `folder`, by default all in the order of their paths.
+
+    Raises InputError if there is none, or if one is damaged.
     """
-    rows = [_row(path, folder) for path in find(folder)]
+    rows = [_row(path, folder) for path in (find(folder) if evaluations is None else evaluations)]
     if not rows:
         raise InputError(f"{folder}: holds no evaluation ({result_files.RESULT}); mai evaluate writes one")
     shown = [metric for metric in METRICS if any(metric in row for row in rows)]
@@ -33,10 +36,14 @@ def table(folder: Path) -> str:
 
 
 def find(folder: Path) -> list[Path]:
-    """Return the folders with an evaluation, `folder` or below, sorted. Checkpoints are not searched."""
+    """Return the folders with an evaluation, `folder` or below, sorted, numbers by their value.
+
+    Checkpoints are not searched.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the folder of a run, or one above several")
-    return sorted(_walk(folder))
+    return sorted(_walk(folder), key=lambda path: [
+        part.zfill(20) if part.isdecimal() else part for part in re.split(r"(\d+)", str(path))])
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -40,8 +40,8 @@ def write(
     target: EvalTarget, output: Path, protocol: str, metric_set: MetricSet, rows: Mapping[str, Fill],
     against: Sequence[Path] = (), *, fid_params: dict[str, Any] | None = None, with_page: bool = False,
     replace_others: bool = True,
-) -> None:  # fmt: skip
-    """Evaluate `target`, write the result files into the folder `output`, and log the table.
+) -> Path:  # fmt: skip
+    """Evaluate `target`, write the result files into the folder `output`, log the table, and return the folder.
 
     `rows` are classical methods for the same pairs, `against` are folders of earlier evaluations of the same pairs.
     With `fid_params` (of `inception.load`) the result includes FID, `with_page` adds the HTML report. All files are
@@ -56,7 +56,7 @@ def write(
     records = evaluator.evaluate(
         target.dataset, metric_set, target.predict, rows, target.batch_size, best_row=target.best_row)
     if jax.process_index() > 0:
-        return  # all processes have the records, the main one writes them
+        return output  # all processes have the records, the main one writes them
     for evaluation in evaluations:
         _add_method(records, *evaluation)
     result = {"method": target.row, "protocol": protocol, "about": metric_set.protocol.about, "pairs": len(records),
@@ -84,6 +84,7 @@ def write(
     for name, content in files.items():
         write_atomically(output / name, content)
     log.info("\n%s\nwritten to %s: %s", table4.text(table), output, ", ".join(files))
+    return output
 
 
 def join(folders: Sequence[Path], protocol: str) -> tuple[list[Record], dict[str, Any]]:
