@@ -55,7 +55,7 @@ class Generator:
     leaky_slope: float = option(0.2, "Negative slope of the decoder's LeakyReLU; the paper gives none.")
     norm: str = option("batch", "Normalization; region = valid and missing positions apart (the paper's future work).",
                        choices=("batch", "region"))
-    smooth_fill: bool = option(False, "Predict the difference from a smooth (push-pull) fill; not in the paper.")
+    smooth_fill: bool = option(False, "Predict the difference from a smooth (biharmonic) fill; not in the paper.")
     attention_stages: tuple[int, ...] = option(
         (1, 2), "Attention stages: 1 after Decode_4 (32x32 at 256 px), 2 after Decode_3 (64x64).",
         rule=(lambda stages: set(stages) <= {1, 2}, "may hold 1 and 2"))
@@ -184,7 +184,7 @@ class Run:
     keep_best: str = option("none", "Metric of validation by which the best checkpoint is kept, too, in WORKDIR/best.",
                             choices=("none", "hole_l1", "psnr"))
     validation_every: int = option(5000, "Steps between two validation pictures.", at_least=1)
-    validation_images: int = option(8, "Held-out photographs in each validation picture.", at_least=0)
+    validation_images: int = option(8, "Held-out photographs of validation; a picture shows 16.", at_least=1)
     read_threads: int = option(2, "Threads that read and decode photographs.", at_least=1)
     max_nonfinite_steps: int = option(10, "Steps in a row with non-finite values before training stops.", at_least=1)
     profile_steps: int = option(0, "Steps of which a profiler trace is written, soon after the start.", at_least=0)

@@ -25,10 +25,10 @@ from mai_jax.config import Config
 from mai_jax.data import sources
 from mai_jax.data.hole_sampler import DRAWN
 from mai_jax.errors import InputError
-from mai_jax.evaluation.report import curves, svg, table4
+from mai_jax.evaluation.report import curves, svg, table4, training_curves
 from mai_jax.files import write_atomically
 from mai_jax.training import checkpointing
-from tools.results_page import attention_examples, classical_rows, differences, load_results, seeds, training_curves
+from tools.results_page import attention_examples, classical_rows, differences, load_results, seeds
 from tools.results_page.commands import commands
 from tools.results_page.load_results import PRIMARY, Results
 

@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folders of earlier evaluations of the same pairs, or of their runs, one row each; default: none")
     lpips_flags.add_lpips(parser)
     add("--fid-weights", metavar="FILE", help="compute FID with these Inception weights; default: no FID")
+    add("--csv", action=Switch, help="write records.csv, too: a row per pair, a column per metric and method")
     add("--report", action=Switch, help="write report.html, a page with tables, curves and images")
     add("--name", help="name of the method in the tables; default: the method of the run, or the name of --pred")
     add("--output", metavar="DIR", help="folder of the results; default: below WORKDIR/evaluations or "
@@ -77,7 +78,8 @@ def run(given: argparse.Namespace) -> None:
         output = Path(given.output or _folder(given, target.stamp.get("step"), target.name))
         written.append(result_files.write(
             target, output, given.protocol, metric_set, rows, [Path(folder) for folder in given.against],
-            fid_params=fid_params, with_page=given.report, replace_others=given.output is not None))
+            fid_params=fid_params, with_page=given.report, with_csv=given.csv,
+            replace_others=given.output is not None))
     if len(written) > 1 and jax.process_index() == 0:
         log.info("\n%s", listing.table(written[0].parent, written))
 

@@ -35,6 +35,8 @@ def add_arguments(parser: Parser) -> None:
              "transparency")  # fmt: skip
     add("--output", metavar="PATH", required=True, help="a file, or a folder for several photographs")
     add_mask_reading(parser, "--mask")
+    add("--mask-orientation", choices=("upright", "stored"), default="upright",
+        help="stored: masks were drawn on a photograph whose EXIF tag was not applied")
     add("--allow-empty", action=Switch, help="copy a photograph whose mask has no hole; otherwise it is an error")
     add("--dilate", type=integer(at_least=0, at_most=1000), default=0, metavar="PIXELS",
         help="pixels by which holes are enlarged, for masks that leave a rim of what they cover")
@@ -82,7 +84,8 @@ def _fill_all(inpainter: "Inpainter", jobs: Sequence["Job"], given: argparse.Nam
                 continue
             try:
                 done = fill(inpainter, job, mask_means=given.mask_means, mask_threshold=given.mask_threshold,
-                            grow_by=given.dilate, attention=given.attention, allow_empty=given.allow_empty)
+                            mask_orientation=given.mask_orientation, grow_by=given.dilate, attention=given.attention,
+                            allow_empty=given.allow_empty)
             except InputError as error:
                 counts["failed"] += 1
                 log.error("%s", error)

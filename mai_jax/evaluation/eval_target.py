@@ -59,12 +59,11 @@ def checkpoint(
     by default those of its config. Raises InputError if the checkpoint, the images or the manifest cannot be used.
     """
     inpainter = Inpainter.from_checkpoint(workdir, step, devices)
-    stamp: dict[str, Any] = {"step": inpainter.step}
+    target = function(inpainter.predict_samples, inpainter.config, data, holes)
+    stamp = {**target.stamp, "step": inpainter.step}
     if history := continuation.describe(open_reader(workdir, inpainter.step).history):
         stamp["history"] = history
-    name = title(inpainter.config.method)
-    target = _on_images(name, inpainter.config, inpainter.predict_samples, stamp, data, holes)
-    return target._replace(num_samples=inpainter.num_samples)
+    return target._replace(name=title(inpainter.config.method), stamp=stamp, num_samples=inpainter.num_samples)
 
 
 def classical(method: str, data: str | None = None, holes: str | None = None) -> EvalTarget:
@@ -76,20 +75,18 @@ def classical(method: str, data: str | None = None, holes: str | None = None) ->
     def predict(images: UInt8[np.ndarray, "b h w 3"], holes: Bool[np.ndarray, "b h w"]) -> Samples:
         return fill_many(METHODS[method], images, holes)[None] / np.float32(255)
 
-    return _on_images(method, Config(), predict, {}, data, holes)
+    return function(predict, Config(), data, holes)._replace(name=method)
 
 
-def _on_images(
-    name: str, config: Config, predict: Predict, stamp: dict[str, Any], data: str | None, holes: str | None
-) -> EvalTarget:
+def function(predict: Predict, config: Config, data: str | None = None, holes: str | None = None) -> EvalTarget:
+    """Return any function that fills holes as a target, on the images and holes that `checkpoint` describes."""
     source = sources.open_source(config.data if data is None else dataclasses.replace(config.data, test=data), "test")
     manifest = manifest_lib.load(holes) if holes else None
     edges = tuple(manifest.header.edges) if manifest else config.evaluation.edges
-    stamp = stamp | {"photographs": repr(source), "image_size": config.image_size}
+    stamp = _stamp({"photographs": repr(source), "image_size": config.image_size}, manifest)
     dataset_name = Path(data or config.data.test or config.data.train).name
     dataset = ImageEvalDataset(source, config, manifest)
-    return EvalTarget(
-        name, dataset_name, dataset, predict, edges, config.evaluation.batch_size, _stamp(stamp, manifest))
+    return EvalTarget("prediction", dataset_name, dataset, predict, edges, config.evaluation.batch_size, stamp)
 
 
 def folders(

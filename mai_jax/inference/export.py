@@ -1,6 +1,7 @@
-"""Export of a trained model to one file that runs without this package: StableHLO (`jax.export`) or ONNX (`jax2onnx`).
+"""Export of a trained model for other programs: StableHLO (`jax.export`), ONNX (`jax2onnx`) or weights for PyTorch.
 
-Both files contain the weights and one function, (image, hole) -> completed; DESCRIPTIONS specifies its arguments.
+The first two are one file with the weights and one function, (image, hole) -> completed; DESCRIPTIONS specifies its
+arguments. For the third see `torch_export`.
 
 StableHLO runs on CPU, CUDA and TPU: `jax.export.deserialize(content).call(image, hole)`. It takes any batch size, and
 any height and width that are multiples of `config.image_size`. Its attention is dense, with one score for each pair of
@@ -20,14 +21,14 @@ from jaxtyping import Array, Float
 from mai_jax.batch import Batch, complete
 from mai_jax.errors import InputError
 from mai_jax.files import write_atomically
-from mai_jax.inference import onnx_file
+from mai_jax.inference import onnx_file, torch_export
 from mai_jax.inference.model_loading import LoadedModel, load_model
 from mai_jax.inference.onnx_file import Complete
 
 log = logging.getLogger(__name__)
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-FORMATS = (".stablehlo", ".onnx")
+FORMATS = (".stablehlo", ".onnx", ".safetensors")
 ONNX_METHODS = ("mai", "pconv")
 DESCRIPTIONS = {
     "image": "float32 [b, h, w, 3], RGB in [0, 1]; the values in the hole are ignored",
@@ -37,17 +38,22 @@ DESCRIPTIONS = {
 
 
 def export(folder: Path, output: Path, step: int | None = None, size: int | None = None) -> None:
-    """Write `output`, a .stablehlo or .onnx file, from the newest checkpoint (or that of `step`) of a training folder.
+    """Write `output`, with an ending of FORMATS, from the newest checkpoint (or that of `step`) of a training folder.
 
     `size` fixes height and width; by default they are variable in StableHLO and `config.image_size` in ONNX.
     Raises InputError if an argument is invalid, the checkpoint cannot be read, or jax2onnx is missing.
     """
     if output.suffix not in FORMATS:
-        raise InputError(f"--output={output}: its name must end in {' or '.join(FORMATS)}")
+        raise InputError(f"--output={output}: its name must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     if not output.parent.is_dir():
         raise InputError(f"--output={output}: there is no folder {output.parent}; make it first")
     if size is not None and size < 1:
         raise InputError(f"--size={size}: must be at least 1")
+    if output.suffix == ".safetensors":
+        if size is not None:
+            raise InputError(f"--size={size}: the weights have no image size; leave --size out")
+        log.info(f"{output}: {torch_export.write(folder, output, step)}")
+        return
     if output.suffix == ".onnx" and importlib.util.find_spec("jax2onnx") is None:
         raise InputError(f"--output={output}: ONNX needs jax2onnx; pip install 'mai_jax[onnx]'")
     # The other attentions need a fixed batch or image size, and ONNX has no bfloat16 convolution.

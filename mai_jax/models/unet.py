@@ -16,7 +16,7 @@ from mai_jax.nn import vgg
 from mai_jax.nn.normalization import EPSILON, MOMENTUM, RegionNorm
 from mai_jax.nn.partial_conv import PartialConv, UpsamplePartialConv
 from mai_jax.nn.precision import to_compute_dtype
-from mai_jax.nn.push_pull import push_pull
+from mai_jax.nn.smooth_fill import smooth_fill
 
 ENCODER_KERNELS = {1: 7, 2: 5, 3: 5}  # Table 2; 3 from Encode_4 on
 
@@ -61,7 +61,7 @@ class UNet(nn.Module):
         x = x._replace(x=x.x.astype(image.x.dtype))
         raw = UpsamplePartialConv(3, name="decode_1")(x, image).x
         if self.config.smooth_fill:
-            raw = raw + push_pull(image.x, image.valid, self.depth)
+            raw = raw + smooth_fill(image.x, image.valid, self.depth)
         return raw, named
 
     def _normalize(self, features: Masked, image: Masked, level: int, name: str, *, running: bool) -> Masked:

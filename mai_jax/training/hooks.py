@@ -7,16 +7,19 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from mai_jax import losses
 from mai_jax.batch import Batch
 from mai_jax.config import Config
-from mai_jax.data import pipeline, sources, strokes
+from mai_jax.data import mask_files, pipeline, sources, strokes
+from mai_jax.data.hole_sampler import DRAWN
 from mai_jax.models.base import Model
 from mai_jax.training.metric_writer import MetricWriter
 from mai_jax.training.train_state import TrainState
 from mai_jax.visualize import show_hole, side_by_side
 
+PICTURE_ROWS = 16
 WARM_UP = 10  # steps before the trace; the first ones compile and fill caches
 
 log = logging.getLogger(__name__)
@@ -25,36 +28,48 @@ log = logging.getLogger(__name__)
 class Validation:
     """Predicts the same held-out photographs with the same holes during training.
 
-    The hole ratios rise evenly over the range of training from photograph to photograph.
+    The holes are mask files if `config.holes.test_masks` is a folder; otherwise they are drawn, with hole ratios that
+    rise evenly over the range of training from photograph to photograph.
     """
 
     def __init__(self, config: Config, model: Model) -> None:
         source = sources.open_source(config.data, "test")
         chosen = islice(pipeline.test_images(source, config.image_size), config.run.validation_images)
         self.ids, images = zip(*chosen, strict=True)
-        ratios = jnp.linspace(config.holes.min_ratio, config.holes.max_ratio, len(images) + 2)[1:-1]
-        rngs = jax.random.split(jax.random.key(config.evaluation.seed), len(images))
-        size = (config.image_size, config.image_size)
-        valid = jax.jit(jax.vmap(strokes.draw, (0, None, 0)), static_argnums=1)(rngs, size, ratios)
-        self.batch = Batch(jnp.asarray(np.stack(images).astype(np.float32) / 255), valid)
+        self.batch = Batch(jnp.asarray(np.stack(images).astype(np.float32) / 255), _holes(config, len(images)))
+        self._size = config.evaluation.batch_size
         self._predict = jax.jit(model.predict)
 
     def write(self, step: int, state: TrainState, writer: MetricWriter) -> dict[str, float]:
-        """Write one picture (rows = photographs, columns = input, result, truth) and scalars. Return the scalars.
+        """Write a picture of the first PICTURE_ROWS photographs (input, result, truth) and scalars. Return the scalars.
 
         They are L_hole of the raw prediction over all photographs, and the mean PSNR of the completed ones.
         """
-        completion = self._predict(state.eval_variables, self.batch, state.rng)
-        columns = {"input": show_hole(self.batch), "result": completion.image, "truth": self.batch.image}
+        parts = [Batch(*(x[i : i + self._size] for x in self.batch)) for i in range(0, len(self.ids), self._size)]
+        completions = [self._predict(state.eval_variables, part, state.rng) for part in parts]
+        raw, image = (jnp.concatenate([getattr(c, name) for c in completions]) for name in ("raw", "image"))
+        columns = {"input": show_hole(self.batch), "result": image, "truth": self.batch.image}
+        columns = {name: column[:PICTURE_ROWS] for name, column in columns.items()}
         captions = [f"{name}\n{1 - valid.mean():.0%} hole"
-                    for name, valid in zip(self.ids, self.batch.valid, strict=True)]  # fmt: skip
+                    for name, valid in zip(self.ids[:PICTURE_ROWS], self.batch.valid, strict=False)]  # fmt: skip
         picture = side_by_side({name: np.asarray(image) for name, image in columns.items()}, captions)
         writer.write_image(step, "validation", np.asarray(picture))
-        errors = jnp.square(completion.image - self.batch.image).mean((1, 2, 3))
-        scalars = {"validation/hole_l1": float(losses.hole_l1(completion.raw, self.batch)),
+        errors = jnp.square(image - self.batch.image).mean((1, 2, 3))
+        scalars = {"validation/hole_l1": float(losses.hole_l1(raw, self.batch)),
                    "validation/psnr": float(-10 * jnp.log10(errors).mean())}
         writer.write_scalars(step, scalars)
         return scalars
+
+
+def _holes(config: Config, count: int) -> Float[Array, "b h w 1"]:
+    """Return the `valid` of `count` photographs."""
+    rngs = jax.random.split(jax.random.key(config.evaluation.seed), count)
+    if config.holes.test_masks != DRAWN:
+        bits = mask_files.load(config.holes.test_masks, config.image_size, config.holes).bits
+        return jax.jit(jax.vmap(mask_files.sample_valid, (None, 0)))(bits, rngs)
+    ratios = jnp.linspace(config.holes.min_ratio, config.holes.max_ratio, count + 2)[1:-1]
+    size = (config.image_size, config.image_size)
+    return jax.jit(jax.vmap(strokes.draw, (0, None, 0)), static_argnums=1)(rngs, size, ratios)
 
 
 class Profile:

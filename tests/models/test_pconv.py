@@ -10,7 +10,7 @@ import pytest
 from mai_jax.batch import Batch
 from mai_jax.config import VGG16, Config, Discriminator, Generator, Phase
 from mai_jax.models import MODELS
-from mai_jax.nn.push_pull import push_pull
+from mai_jax.nn.smooth_fill import smooth_fill
 
 TINY = Config(image_size=32, batch_size=2, generator=Generator(width=8, se_reduction=4),
               discriminator=Discriminator(width=4),
@@ -72,7 +72,7 @@ def test_with_a_smooth_fill_the_network_predicts_the_difference_from_it():
     variables["params"]["generator"]["decode_1"] = jax.tree.map(jnp.zeros_like, last)
     poisoned = BATCH._replace(image=jnp.where(BATCH.valid > 0, BATCH.image, jnp.nan))
     raw = jax.jit(MODELS["pconv"](config).predict)(variables, poisoned, jax.random.key(0)).raw
-    np.testing.assert_allclose(raw, push_pull(*BATCH, levels=5), atol=1e-6)
+    np.testing.assert_allclose(raw, smooth_fill(*BATCH, levels=5), atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["mai", "pconv"])

@@ -18,7 +18,8 @@ from tests.real_runs import ROOT, TINY, last_step, logged, with_compilation_cach
 STEPS = 240
 FLAGS = [
     *TINY, "--config.batch_size=2", "--config.main_phase.steps=140", "--config.finetune_phase.steps=100",
-    "--config.run.save_every=20",
+    "--config.run.save_every=20", "--config.ema_decay=0.9", "--config.run.keep_best=psnr",
+    "--config.run.validation_every=70",
 ]  # fmt: skip
 
 
@@ -56,6 +57,8 @@ def assert_same_result(a: Path, b: Path) -> None:
     assert left.step == right.step == STEPS
     assert left.meta == right.meta  # has a checksum of every array
     assert logged(a) == logged(b)
+    best_a, best_b = checkpointing.CheckpointReader(a / "best"), checkpointing.CheckpointReader(b / "best")
+    assert best_a.meta == best_b.meta and "ema" in left.meta["arrays"]
 
 
 def test_ten_sigkills_change_nothing(start, uninterrupted, tmp_path):

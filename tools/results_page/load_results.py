@@ -18,6 +18,7 @@ from mai_jax.errors import InputError
 from mai_jax.evaluation.evaluator import Record
 from mai_jax.evaluation.report import result_files
 from mai_jax.files import read_file
+from mai_jax.training import training_log
 from mai_jax.variants import VARIANTS
 from tools.results_page.classical_rows import TITLES as CLASSICAL
 
@@ -117,14 +118,7 @@ def seconds(log: Log) -> float:
 
 def read_log(path: Path) -> Log:
     """Return the scalars of a log by line, with non-finite values as floats. Raises InputError if it is invalid."""
-    lines = [_object(line, path) for line in _read(path).splitlines()]
-    try:
-        log = [{name: float(value) for name, value in line.items()} for line in lines if "event" not in line]
-    except (TypeError, ValueError) as reason:
-        raise InputError(f"{path}: is no training log ({reason}); run mai compare again") from reason
-    if not all("step" in line for line in log):
-        raise InputError(f"{path}: is no training log: a line has no step; run mai compare again")
-    return log
+    return [line for line in training_log.read(path) if training_log.EVENT not in line]
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The result files of an evaluation: records, result with provenance, tables, a picture and a page."""
 
+import csv
 import dataclasses
 import hashlib
 import io
@@ -39,15 +40,15 @@ PAIR_FIELDS = ("id", "hole", "pair", "hole_ratio")  # of a record, the same for 
 def write(
     target: EvalTarget, output: Path, protocol: str, metric_set: MetricSet, rows: Mapping[str, Fill],
     against: Sequence[Path] = (), *, fid_params: dict[str, Any] | None = None, with_page: bool = False,
-    replace_others: bool = True,
+    with_csv: bool = False, replace_others: bool = True,
 ) -> Path:  # fmt: skip
     """Evaluate `target`, write the result files into the folder `output`, log the table, and return the folder.
 
     `rows` are classical methods for the same pairs, `against` are folders of earlier evaluations of the same pairs.
-    With `fid_params` (of `inception.load`) the result includes FID, `with_page` adds the HTML report. All files are
-    written at the end; the same evaluation writes the same bytes. Without `replace_others` an evaluation of other pairs
-    in `output` is kept: the files go to a folder beside it, whose name ends with the digest of the pairs. Raises
-    InputError if the evaluations cannot be combined.
+    With `fid_params` (of `inception.load`) the result includes FID, `with_page` adds the HTML report, `with_csv` the
+    records as CSV. All files are written at the end; the same evaluation writes the same bytes. Without
+    `replace_others` an evaluation of other pairs in `output` is kept: the files go to a folder beside it, whose name
+    ends with the digest of the pairs. Raises InputError if the evaluations cannot be combined.
     """
     evaluations = [_read_under(folder, protocol) for folder in against]
     names = [target.row, *rows, *(result["method"] for _, result, _ in evaluations)]
@@ -76,6 +77,8 @@ def write(
         RESULT: json.dumps(_strict(result), indent=2).encode() + b"\n",
         RECORDS: "".join(json.dumps(_strict(record)) + "\n" for record in records).encode(),
     }
+    if with_csv:
+        files["records.csv"] = _csv(records).encode(*ENCODING)
     if with_page:
         files["report.html"] = _page(target, metric_set, result, records).encode("utf-8", "backslashreplace")
     if not replace_others and (output / RESULT).exists() and _read_pairs(output) != result["pairs_sha256"]:
@@ -180,6 +183,20 @@ def _one_per_image(pairs: Iterable[Pair]) -> Iterator[Pair]:
         if pair.id not in ids:
             ids.add(pair.id)
             yield pair
+
+
+def _csv(records: list[Record]) -> str:
+    """Return one row per record; the metrics of another method than the primary are named "method.metric"."""
+    rows = []
+    for record in map(_strict, records):
+        others = {f"{method}.{name}": value for method, metrics in record.items() if isinstance(metrics, dict)
+                  for name, value in metrics.items()}
+        rows.append({name: value for name, value in record.items() if not isinstance(value, dict)} | others)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _strict(value: Any) -> Any:

@@ -134,8 +134,8 @@ def _outside_notes(records: Sequence[Record], edges: Sequence[float]) -> Iterato
     """Yield a sentence if records lie outside the bins."""
     outside = [record["hole_ratio"] for record in records if bin_of(record["hole_ratio"], edges) is None]
     if outside:
-        yield (f"{len(outside)} of {len(records)} pairs lie outside the bins and are in no column: their hole ratios "
-               f"are {min(outside):.4g} to {max(outside):.4g}.")
+        ratios = " to ".join(f"{ratio:.4g}" for ratio in sorted({min(outside), max(outside)}))
+        yield f"{len(outside)} of {len(records)} pairs lie outside the bins (hole ratio {ratios}) and are in no column."
 
 
 def _infinite_notes(records: Sequence[Record], keys: Mapping[str, str | None]) -> Iterator[str]:

@@ -51,8 +51,9 @@ def test_pairs_outside_the_bins_are_counted_and_in_no_column():
     copy = {**record(0.0, 30.0, "inf"), "psnr": "inf"}
     table = table4.table([*RECORDS, copy], EDGES)
     assert table.means == table4.table(RECORDS[:3], EDGES).means and table.images == (2, 0, 1, 3)
-    assert table.notes == ("2 of 5 pairs lie outside the bins and are in no column: their hole ratios are 0 to 0.9.",)
+    assert table.notes == ("2 of 5 pairs lie outside the bins (hole ratio 0 to 0.9) and are in no column.",)
     assert all(table.notes[0] in render(table) for render in (table4.text, table4.markdown, table4.latex))
+    assert table4.table([copy], EDGES).notes[0].startswith("1 of 1 pairs lie outside the bins (hole ratio 0) and")
     assert table4.table([copy], EDGES).means["psnr"] == {"MAI": (None,) * 4, "mean colour": (None,) * 4}
     assert table4.differences([*RECORDS, copy], EDGES) == table4.differences(RECORDS[:3], EDGES)
 

@@ -3,8 +3,7 @@
 import math
 import re
 
-from mai_jax.evaluation.report import svg
-from tools.results_page import training_curves
+from mai_jax.evaluation.report import svg, training_curves
 
 
 def test_a_non_finite_value_is_a_gap():
