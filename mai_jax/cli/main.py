@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": "serve a web page that fills holes",
     "doctor": "check data, disk, memory and speed before training",
     "convert": "convert the weights of public PyTorch implementations",
+    "models": "list, fetch and pack models",
     "export": "write a trained method as StableHLO, ONNX or weights for PyTorch",
     "masks": "draw or list a benchmark of masks",
     "config": "print every field of a config",
