@@ -7,7 +7,7 @@
 
 A FILE is a state dict, .safetensors or written by torch.save; of LaMa also a training checkpoint or a TorchScript
 archive. Nothing in it is executed. DIR is then used like the folder of a training, as in
-`mai inpaint --checkpoint=DIR`, `mai evaluate --workdir=DIR` and `Inpainter.from_checkpoint(DIR)`. A discriminator that
+`mai inpaint --model=DIR`, `mai evaluate --workdir=DIR` and `Inpainter.from_checkpoint(DIR)`. A discriminator that
 is not given gets initial values: prediction does not use it. EdgeConnect then predicts as in its authors' test, with
 the edge generator's edges everywhere; with --edges=hole it keeps the edges of given pixels.
 """

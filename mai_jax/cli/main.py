@@ -2,7 +2,7 @@
 
     mai train --config=quickstart
     mai evaluate --workdir=runs/quickstart
-    mai inpaint --checkpoint=runs/quickstart --image=photo.jpg --mask=mask.png --output=filled.jpg
+    mai inpaint --model=runs/quickstart --image=photo.jpg --mask=mask.png --output=filled.jpg
 """
 
 import importlib
