@@ -22,7 +22,7 @@ MISSING = ("no model: give --model=DIR, a folder that training wrote, or --model
 def add_model(
     parser: argparse.ArgumentParser, alias: str, *, dest: str = "model", classical: bool = True
 ) -> None:
-    """Add --model, with an older name of the flag, . With `classical`, `required` checks that it is given."""
+    """Add --model; `alias` is an older name of the flag. With `classical`, `required` checks that it is given."""
     kinds = "a name that `mai models` lists, or a folder that training or `mai models pack` wrote"
     if not classical:
         kinds = kinds.replace("lists", "lists, except a classical method")

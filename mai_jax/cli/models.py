@@ -69,6 +69,7 @@ def listing() -> str:
 
 def _pack(folder: Path, output: Path, step: int | None, licence: str | None) -> None:
     from mai_jax.convert import checkpoint_folder
+    from mai_jax.evaluation.report import result_files
     from mai_jax.inference import model_loading
     from mai_jax.training import packed_model
 
@@ -77,7 +78,7 @@ def _pack(folder: Path, output: Path, step: int | None, licence: str | None) -> 
     photographs = packed_model.without_places(loaded.config).data.train
     known = photographs == loaded.config.data.train
     text = f"Trained on {photographs if known else 'photographs of its author'}." if loaded.step else ""
-    table = folder / "table4.md"  # of an evaluation
+    table = folder / result_files.FOLDER / f"step{loaded.step}" / "table4.md"  # of `mai evaluate` without flags
     if table.is_file():
         text += f"\n\n## Quality\n\n{table.read_text().strip()}"
     about = packed_model.About(output.name, text, licence)

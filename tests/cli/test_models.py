@@ -44,6 +44,9 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def packed(run):
+    evaluation = run / "evaluations" / "step1"
+    evaluation.mkdir(parents=True)
+    (evaluation / "table4.md").write_text("| a table |\n")
     assert main(["models", "pack", str(run), f"--output={run.parent / 'packed'}", "--licence=apache-2.0"]) == 0
     return run.parent / "packed"
 
@@ -120,7 +123,9 @@ def test_a_packed_model_is_the_one_that_was_trained(run, packed):
     assert found.config == packed_model.without_places(trained.config) and found.step == trained.step
     assert set(found.variables["params"]) == {"generator"}
     jax.tree.map(np.testing.assert_array_equal, packed_model.for_prediction(trained.variables), found.variables)
-    assert (packed / "README.md").read_text().startswith("---\nlicense: apache-2.0\nlibrary_name: mai_jax\n")
+    card = (packed / "README.md").read_text()
+    assert card.startswith("---\nlicense: apache-2.0\nlibrary_name: mai_jax\n")
+    assert "## Quality\n\n| a table |" in card
 
 
 def test_a_run_starts_from_a_packed_model(run, packed):
