@@ -148,7 +148,7 @@ def test_onnx_takes_any_batch_and_multiples_of_the_size(workdir, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ("", "export"),
-    ("export --output=DIR/a.onnx", "--checkpoint"),
+    ("export --output=DIR/a.onnx", "required: --model"),
     ("export --checkpoint=RUN --output=DIR/a.pb", "a.pb: its name must end in .stablehlo, .onnx or .safetensors"),
     ("export --checkpoint=RUN --output=DIR/no/a.onnx", "there is no folder"),
     ("export --checkpoint=RUN --output=DIR/a.stablehlo --size=0", "--size=0"),
