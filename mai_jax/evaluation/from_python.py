@@ -11,6 +11,7 @@ from mai_jax.evaluation.evaluator import MetricSet, Record
 from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.evaluation.report import table4
 from mai_jax.evaluation.report.table4 import Table
+from mai_jax.inference import model_registry
 
 
 class Evaluation(NamedTuple):
@@ -31,11 +32,12 @@ def evaluate(
     method: str | Path | Callable[..., Any], config: Config | None = None, *, step: int | None = None,
     data: str | None = None, holes: str | None = None, protocol: str = "default",
 ) -> Evaluation:  # fmt: skip
-    """Return metrics of a run, or of any function that fills holes, on held-out photographs.
+    """Return metrics of a model, or of any function that fills holes, on held-out photographs.
 
-    `method` is the folder of a run, of which the newest checkpoint, or that of `step`, is measured; or a function from
-    photographs, uint8 [b, h, w, 3], and holes, bool [b, h, w] with True in the hole, to predictions [b, h, w, 3], uint8
-    or float in [0, 1]. A function needs a `config`, which names photographs, holes and image size; a run has its own.
+    `method` is the folder of a run, of which the newest checkpoint, or that of `step`, is measured, or the name of a
+    model that is here (`mai models`). Or it is a function from photographs, uint8 [b, h, w, 3], and holes, bool
+    [b, h, w] with True in the hole, to predictions [b, h, w, 3], uint8 or float in [0, 1]. A function needs a `config`,
+    which names photographs, holes and image size; a run has its own.
 
     `data` names other test photographs: a folder or a named source. `holes` is a manifest of `mai masks`, `protocol` a
     key of `PROTOCOLS`. Raises InputError if one of these cannot be used.
@@ -45,7 +47,7 @@ def evaluate(
     if not callable(method):
         if config is not None:
             raise InputError(f"config: {method} has its own; give config with a function only")
-        target = eval_target.checkpoint(Path(method), step, data, holes)
+        target = eval_target.checkpoint(model_registry.find(method), step, data, holes)
     elif config is None:
         raise InputError("config: is missing; a function needs one, for the photographs, the holes and their size")
     else:

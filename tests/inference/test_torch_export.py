@@ -48,7 +48,7 @@ def exported(request, tmp_path_factory):
     """Return the folder of a run, the file of its weights, and the loader that was written beside it, imported."""
     folder = tmp_path_factory.mktemp(request.param)
     run, weights = run_folder(folder / "run", NETWORKS[request.param]), folder / "mai.safetensors"
-    assert main(["export", f"--checkpoint={run}", f"--output={weights}"]) == 0
+    assert main(["export", f"--model={run}", f"--output={weights}"]) == 0
     spec = importlib.util.spec_from_file_location("exported_loader", folder / "mai_torch.py")
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
@@ -114,7 +114,7 @@ def test_what_cannot_be_exported_is_one_line(tmp_path, monkeypatch, capsys, conf
     if config.method == "mai" and config.generator == Generator():
         (tmp_path / "mai_torch.py").write_text("mine")
     before = sorted(tmp_path.iterdir())
-    flags = ["export", "--checkpoint=run", f"--output={tmp_path / 'a.safetensors'}", *filter(None, [flag])]
+    flags = ["export", f"--model={tmp_path}", f"--output={tmp_path / 'a.safetensors'}", *filter(None, [flag])]
     assert main(flags) == 1
     error = capsys.readouterr().err
     assert message in error and error.startswith("error: ") and error.count("\n") == 1
