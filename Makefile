@@ -4,7 +4,7 @@ CONSTRAINTS ?= constraints.txt
 PINS := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 BIN := .venv/bin
 
-.PHONY: quickstart tables test lint torture audit install pictures
+.PHONY: quickstart tables test lint torture audit install pictures docs
 
 # Train a small model on CPU and evaluate it: runs/quickstart/
 quickstart: .venv/installed
@@ -37,6 +37,10 @@ install: .venv/installed
 pictures: quickstart .venv/installed-dev
 	$(BIN)/python -m tools.pictures runs/quickstart
 
+# Build the web site of the documents, with the reference of every module: build/docs/index.html
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 .venv/installed: requirements.txt $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt $(PINS)
@@ -44,4 +48,8 @@ pictures: quickstart .venv/installed-dev
 
 .venv/installed-dev: .venv/installed pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' $(PINS)
+	touch $@
+
+.venv/installed-docs: .venv/installed pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[docs]' $(PINS)
 	touch $@

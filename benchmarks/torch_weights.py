@@ -10,12 +10,12 @@ import jax
 import numpy as np
 import torch
 
-NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+from mai_jax.inference.torch_export import NAMES, outputs_first
 
 
 def to_torch(tree: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return a tree of parameters or statistics, keyed by network, as part of a state dict."""
-    return {_name(path): torch.tensor(_outputs_first(np.asarray(leaf))).reshape(_shape(path, leaf))
+    return {_name(path): torch.tensor(outputs_first(np.asarray(leaf))).reshape(_shape(path, leaf))
             for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
@@ -45,12 +45,7 @@ def _name(path: tuple[Any, ...]) -> str:
 
 def _shape(path: tuple[Any, ...], leaf: Any) -> tuple[int, ...]:
     spectral = path[-1].key.endswith("/u")
-    return (leaf.size,) if spectral else _outputs_first(np.empty(leaf.shape)).shape
-
-
-def _outputs_first(kernel: np.ndarray) -> np.ndarray:
-    """Return a kernel HWIO or IO as OIHW or OI, and other arrays unchanged."""
-    return kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T
+    return (leaf.size,) if spectral else outputs_first(np.empty(leaf.shape)).shape
 
 
 def _outputs_last(kernel: np.ndarray) -> np.ndarray:

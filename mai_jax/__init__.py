@@ -14,18 +14,33 @@ The modules, in the order in which an image passes through them:
 `config` holds every setting, `batch` the data types that all modules share; `doctor`, `convert`, `compare`, `demo` and
 `cli` use the modules above.
 
-`mai_jax.Inpainter` is imported on first use, so that `import mai_jax` does not load JAX.
+The names of `__all__` are the interface for other programs (docs/python.md). Each is imported on first use, so that
+`import mai_jax` does not load JAX.
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mai_jax.batch import Batch
+    from mai_jax.cli.config_argument import load_config
+    from mai_jax.evaluation.from_python import evaluate
+    from mai_jax.inference import Inpainter
+    from mai_jax.models import create_model
+    from mai_jax.training.trainer import train
 
 __version__ = "0.2.0"
-__all__ = ["Inpainter"]
+__all__ = ["Batch", "Inpainter", "create_model", "evaluate", "load_config", "train"]
+
+_MODULES = {"Batch": "batch", "Inpainter": "inference", "create_model": "models", "evaluate": "evaluation.from_python",
+            "load_config": "cli.config_argument", "train": "training.trainer"}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Inpainter":
-        from mai_jax.inference import Inpainter
-
-        return Inpainter
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

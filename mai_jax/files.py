@@ -25,8 +25,8 @@ def find_images(folder: str, setting: str) -> list[str]:
     return list_folder(folder, setting)[0]
 
 
-def list_folder(folder: str, setting: str) -> tuple[list[str], list[str]]:
-    """Return the images below `folder`, as `find_images`, and its other files, which are not read."""
+def list_folder(folder: str, setting: str, extensions: tuple[str, ...] = EXTENSIONS) -> tuple[list[str], list[str]]:
+    """Return the files below `folder` that end in `extensions`, as `find_images`, and the other files."""
     root = Path(folder).expanduser()
     if not folder or not root.exists():
         raise InputError(f"{setting}={folder!r}: there is no such folder")
@@ -45,11 +45,11 @@ def list_folder(folder: str, setting: str) -> tuple[list[str], list[str]]:
         prefix = Path(current).relative_to(root).as_posix() + "/"
         for name in files:
             if not name.startswith("."):
-                is_image = name.lower().endswith(EXTENSIONS)
+                is_image = name.lower().endswith(extensions)
                 (found if is_image else others).append((prefix + name).removeprefix("./"))
     if not found:
         instead = f"; found {name_some(sorted(others))}" if others else ""
-        raise InputError(f"{setting}={folder!r}: holds no image; looked for {' '.join(EXTENSIONS)}, in any letter case"
+        raise InputError(f"{setting}={folder!r}: holds no image; looked for {' '.join(extensions)}, in any letter case"
                          f"{instead}")
     return sorted(found), sorted(others)
 

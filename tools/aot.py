@@ -1,9 +1,10 @@
-"""Ahead-of-time compilation of the training step for TPUs: memory, cost and bottleneck, without a TPU.
+"""Ahead-of-time compilation of the training step for TPUs and GPUs: memory, cost and bottleneck, without the device.
 
-python -m tools.aot --config=configs/places2.py --topology=v5e:4x4
+python -m tools.aot --config=configs/places2.py --topology=v5e:4x4     (needs pip install '.[aot]')
+python -m tools.aot --config=configs/places2.py --topology=h100:1x1x8  (needs pip install '.[aot-gpu]')
 
-Needs `pip install '.[aot]'` for libtpu, but no TPU, weights or images. The step is that of the training, sharded over
-the chips of the topology; its arguments are shapes.
+No weights or images are needed. The step is that of the training, sharded over the chips of the topology; its arguments
+are shapes. For GPUs the report also says what the program launches.
 """
 
 import dataclasses
@@ -28,7 +29,8 @@ from mai_jax.data.hole_sampler import make_hole_sampler
 from mai_jax.errors import InputError, RunError
 from mai_jax.models import model_class
 from mai_jax.training.train_step import compile_train_step, data_mesh
-from tools import roofline
+from tools import gpu, roofline
+from tools.gpu import Kernels
 from tools.roofline import CHIPS, Chip, Costs
 
 # Keeps libtpu from querying the metadata of the machine and from locking out other processes.
@@ -60,6 +62,7 @@ class Plan(NamedTuple):
     batch: int  # images per chip
     memory: Memory
     costs: Costs
+    kernels: Kernels | None  # of GPUs
 
     @property
     def times(self) -> roofline.Times:
@@ -68,10 +71,15 @@ class Plan(NamedTuple):
 
 
 def describe(name: str) -> Topology:
-    """Return the chips of a topology such as "v5e:4x4". Raises InputError if there is none, or no libtpu."""
+    """Return the chips of a topology such as "v5e:4x4" or "h100:1x1x8".
+
+    Raises InputError if there is none, or its compiler is not installed.
+    """
     kind = name.partition(":")[0]
     if kind not in CHIPS:
         raise InputError(f"--topology={name}: unknown kind of chip; there are {', '.join(CHIPS)}, as in v5e:4x4")
+    if kind in gpu.DEVICES:
+        return Topology(name, CHIPS[kind], gpu.devices(name))
     if importlib.util.find_spec("libtpu") is None:
         raise InputError("libtpu, the TPU compiler, is not installed; pip install '.[aot]'")
     for variable, value in LIBTPU.items():
@@ -112,9 +120,13 @@ def plan(config: Config, topology: Topology, batch: int) -> Plan | None:
                        f"({str(error).splitlines()[0]}); install the matching libtpu: "
                        "pip install 'jax[tpu]'") from error
     stats = compiled.memory_analysis()
-    memory = Memory(stats.argument_size_in_bytes, stats.output_size_in_bytes - stats.alias_size_in_bytes,
-                    stats.temp_size_in_bytes, stats.peak_memory_in_bytes)
-    return Plan(topology, batch, memory, roofline.costs(text))
+    outputs = stats.output_size_in_bytes - stats.alias_size_in_bytes
+    parts = (stats.argument_size_in_bytes, outputs, stats.temp_size_in_bytes)
+    if topology.name.partition(":")[0] not in gpu.DEVICES:
+        return Plan(topology, batch, Memory(*parts, stats.peak_memory_in_bytes), roofline.costs(text), None)
+    if sum(parts) > topology.chip.hbm:  # not an error of the compiler
+        return None
+    return Plan(topology, batch, Memory(*parts, sum(parts)), roofline.costs(text), gpu.kernels(text))
 
 
 def largest(fits: Callable[[int], bool], guess: int) -> tuple[int, int]:
@@ -154,10 +166,22 @@ def report(plan: Plan) -> str:
              f"work per chip: {_si(costs.flops)}FLOP, {_si(costs.flops / plan.batch)}FLOP per image; "
              f"{_si(costs.hbm_bytes)}B through HBM"]  # fmt: skip
     lines += [f"{kind}: {moved.count} per step, {_si(moved.bytes)}B" for kind, moved in costs.collectives.items()]
+    if plan.kernels:
+        lines += _launched(plan.kernels)
     lines += [f"at least {1e3 * max(times):.2f} ms per step, {chips * plan.batch / max(times):,.0f} images/s, bound by "
               f"{times.bound} (matrix units {1e3 * times.matrix_units:.2f} ms, HBM {1e3 * times.hbm:.2f} ms, "
-              f"ICI {1e3 * times.ici:.2f} ms)"]  # fmt: skip
+              f"links {1e3 * times.links:.2f} ms)"]  # fmt: skip
     return "\n".join(lines)
+
+
+def _launched(kernels: Kernels) -> list[str]:
+    """Return the lines of the report about kernels; the memory above them excludes the workspace of cuDNN."""
+    kinds = sorted(kernels.by_kind.items(), key=lambda item: -item[1])
+    lines = ["memory excludes the workspace of cuDNN",
+             f"{kernels.launches} kernels per step: {', '.join(f'{count} {kind}' for kind, count in kinds)}"]
+    lines += [f"{found.count} convolutions in {dtype}, {layout}: {_si(found.flops)}FLOP, {_si(found.bytes)}B"
+              for (dtype, layout), found in kernels.convolutions.items()]
+    return lines + [f"{name}: {part.count} kernels, {_si(part.bytes)}B" for name, part in kernels.parts.items()]
 
 
 def _si(number: float) -> str:
@@ -170,7 +194,7 @@ def main() -> None:
     """Run the command."""
     parser = Parser(prog="python -m tools.aot", description=__doc__)
     config_argument.add_config(parser)
-    parser.add_argument("--topology", default="v5e:4x4", help="chip and shape, e.g. v5e:16x16, v5p:4x4x4, v6e:2x2")
+    parser.add_argument("--topology", default="v5e:4x4", help="chip and shape: v5e:16x16, v5p:4x4x4, h100:1x1x8, ...")
     parser.add_argument("--largest-batch", action=Switch, default=True,
                         help="also search for the largest batch that fits, which compiles a few times more")
     given = parser.parse()

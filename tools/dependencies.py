@@ -55,8 +55,9 @@ In the order of requirements.txt; what would replace a package is named where th
 - **optax**: Adam, the learning-rate schedules, and the norm of the gradients.
 - **orbax-checkpoint**: atomic, asynchronous checkpoints that several processes write together. Below 1: version 1
   replaces the interface at the top level of the package.
-- **tensorflow-datasets**: downloads, prepares and reads Places2 and CelebA, without TensorFlow (`as_data_source`). A
-  folder of images does not need it.
+- **tensorflow-datasets**: downloads, prepares and reads Places2 and CelebA. Reading needs no TensorFlow
+  (`as_data_source`); preparing these two sets, once, does, since tfds opens archives with it. A folder of images needs
+  neither.
 - **grain**: shuffles, crops and batches in threads; its order depends only on the seed and the position, so that a run
   resumes at the next image for any number of threads or processes.
 - **numpy**: arrays on the host: images, masks, metrics over whole data sets.
@@ -73,9 +74,11 @@ In the order of requirements.txt; what would replace a package is named where th
   3.9. To be removed when a release of tensorflow-datasets requires or avoids it.
 - **jaxtyping**: shapes and types in annotations. The tests check them at run time (with beartype); outside the tests
   nothing is checked.
+- **packaging**: compares the installed versions with the requirements, for `mai doctor --environment`.
 - **pillow**: decodes, encodes, resizes and draws images.
 - **safetensors**: reads published weights without executing code; writes steps whose values were not finite, for a
   replay.
+- **scipy**: the sparse equations of the blending of filled holes.
 - **scikit-image**: the photographs of the quickstart, connected components of holes, dilation and erosion, biharmonic
   inpainting as a classical baseline, and the Lab colours of the attention maps.
 - **tensorboardX**: the event messages (protobuf) and the record checksum of TensorBoard files, without TensorFlow. Its

@@ -111,15 +111,14 @@ class Program:
     def executed(self, computation: str = "", times: int = 1) -> Iterator[tuple[Instruction, Computation, int]]:
         """Yield every instruction outside of fusions, its computation, and how often it is executed.
 
-        Every branch of a conditional counts as executed. Raises ValueError for a loop with an unknown trip count.
+        Every branch of a conditional counts as executed. The conditions of loops are left out: they compute one scalar,
+        and a GPU executes a loop of known length without. Raises ValueError for a loop with an unknown trip count.
         """
         current = self.computations[computation or self.entry]
         for instruction in current.instructions.values():
             yield instruction, current, times
             if instruction.opcode == "while":
-                trips = times * self.trips(instruction, current)
-                yield from self.executed(instruction.attribute("body"), trips)
-                yield from self.executed(instruction.attribute("condition"), trips)
+                yield from self.executed(instruction.attribute("body"), times * self.trips(instruction, current))
             elif instruction.opcode == "conditional":
                 branches = instruction.attribute("branch_computations") or " ".join(
                     f"%{instruction.attribute(f'{side}_computation')}" for side in ("true", "false"))

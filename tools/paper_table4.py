@@ -22,7 +22,7 @@ COLUMNS = tuple(ratio_bins.label(*bounds) for bounds in PAPER["bins"])
 INTRODUCTION = """\
 # Table 4
 
-Written by `python -m tools.paper_table4` from [table4_paper.json](../mai_jax/compare/table4_paper.json): the values as
+Written by `python -m tools.paper_table4` from `mai_jax/compare/table4_paper.json`: the values as
 published, with "Ours" of the paper as "MAI". The paper does not state its protocol: raw or completed images, RGB or
 grey, the window of SSIM, the rounding. For the same pixels, EdgeConnect's script (grey, uniform window of 51 px) yields
 an SSIM that is 0.02 to 0.035 higher than with the usual Gaussian window, which is consistent with the SSIM of the

@@ -189,9 +189,10 @@ def _runs(count: int) -> str:
 
 
 def _short(message: str) -> str:
-    """Return the problem in a message, without the advice and the numbered folders of the trial."""
+    """Return the problem in a message, as code, without the advice and the numbered folders of the trial."""
     first = message.removeprefix("error: ").partition("; ")[0]
-    return re.sub(r"\b\d{4,}(/[\w.-]+)*", "FOLDER", first).replace("|", "\\|")
+    short = re.sub(r"\b\d{4,}(/[\w.-]+)*", "FOLDER", first).replace("|", "\\|")
+    return f"`{short}`" if short else ""
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def costs_from_json(content: dict) -> Costs:
 def bounds(records: list[dict]) -> str:
     """Return the table for 4 chips: one row per kind of chip, image size and rematerialisation."""
     rows = ["| chip | px | images per chip | remat | peak memory | GFLOP per image | MB of HBM per image "
-            "| matrix units, ms | HBM, ms | ICI, ms | bound by | images/s per chip |", "|---" * 12 + "|"]
+            "| matrix units, ms | HBM, ms | links, ms | bound by | images/s per chip |", "|---" * 12 + "|"]
     for r in records:
         chip, batch, found = CHIPS[r["chip"]], BATCH[r["size"]], r["found"]
         row = [r["chip"], r["size"], batch, "yes" if r["remat"] else "no"]
@@ -122,9 +122,9 @@ def growth(records: list[dict], check: dict) -> str:
             costs = costs_from_json(r["found"])
             times = roofline.times(costs, CHIPS[r["chip"]], chips)
             single = max(roofline.times(costs, CHIPS[r["chip"]], 1))
-            rows.append(f"| {r['chip']} | {chips} | {chips * BATCH[256]} | {1e3 * times.ici:.2f} "
+            rows.append(f"| {r['chip']} | {chips} | {chips * BATCH[256]} | {1e3 * times.links:.2f} "
                         f"| {1e3 * max(times):.2f} | {chips * BATCH[256] / max(times):,.0f} "
-                        f"| {single / (max(times.matrix_units, times.hbm) + times.ici):.0%} |")
+                        f"| {single / (max(times.matrix_units, times.hbm) + times.links):.0%} |")
     small = next(r["found"] for r in records if r["chip"] == check["chip"])
     differences = {name: check["found"][name] / small[name] - 1 for name in ("flops", "hbm_bytes", "peak")}
     change = ", ".join(f"{name.replace('_', ' ')} {value:+.1%}" for name, value in differences.items())

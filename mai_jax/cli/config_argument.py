@@ -63,8 +63,17 @@ def load(given: argparse.Namespace) -> Config:
     """
     if given.config is None:
         raise InputError(f"no config; give --config=quickstart, another name of {', '.join(installed())}, or a file")
-    path, _, variant = given.config.partition(":")
-    return with_overrides(load_file(find(path), variant), given)
+    return with_overrides(load_config(given.config), given)
+
+
+def load_config(name: str) -> Config:
+    """Return the config of an installed name such as "quickstart", or of a file, as --config of the commands takes it.
+
+    ":VARIANT" after it selects another method or an ablation, as in "places2:pic". The fields may then be set; a
+    misspelt one is an AttributeError. Raises InputError if there is no such config or variant.
+    """
+    path, _, variant = name.partition(":")
+    return load_file(find(path), variant)
 
 
 def with_overrides(config: Config, given: argparse.Namespace) -> Config:

@@ -1,6 +1,7 @@
 """Check a run before it starts: photographs, holes, disk space, memory and speed. Writes nothing.
 
     mai doctor --config=places2 --config.data.train=DIR
+    mai doctor --environment
 
 Exit code 0: nothing would stop the training. 1: something would stop it, or its evaluation.
 """
@@ -8,7 +9,7 @@ Exit code 0: nothing would stop the training. 1: something would stop it, or its
 import argparse
 
 from mai_jax.cli import app, config_argument
-from mai_jax.cli.arguments import integer
+from mai_jax.cli.arguments import Switch, integer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="steps of the dry run; 0 compiles nothing and forecasts neither memory nor time")
 
 
+    parser.add_argument("--environment", action=Switch,
+                        help="check the installation only: versions, plugins of JAX, devices; needs no config")
+
+
 def run(given: argparse.Namespace) -> int:
+    if given.environment:
+        from mai_jax.doctor.examine import examine_environment
+
+        return 0 if examine_environment() else 1
     config, workdir = config_argument.load(given), config_argument.workdir(given)
 
     from mai_jax.doctor.examine import examine

@@ -10,11 +10,14 @@ not finite. See docs/training.md.
 """
 
 import argparse
+import logging
 import signal
 from pathlib import Path
 
 from mai_jax.cli import app, config_argument
 from mai_jax.cli.arguments import integer
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     import jax
 
+    from mai_jax import accelerators
     from mai_jax.training import distributed
     from mai_jax.training.nonfinite import replay
     from mai_jax.training.trainer import train
@@ -46,5 +50,7 @@ def run(given: argparse.Namespace) -> int:
     config, workdir = config_argument.load(given), config_argument.workdir(given)
     how = config_argument.start(given)
     distributed.initialize(given.coordinator, given.processes, given.process)
+    if distributed.is_main_process() and (sentence := accelerators.unused()):
+        log.warning("%s", sentence)
     ended_by = train(config, workdir, how)
     return 130 if ended_by == signal.SIGINT else 0

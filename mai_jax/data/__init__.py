@@ -1,0 +1,1 @@
+"""Photographs and holes: sources, decoding, batches, random strokes and mask files."""

@@ -13,6 +13,7 @@ from mai_jax.demo import pictures
 from mai_jax.errors import InputError
 from mai_jax.inference import Inpainter
 from mai_jax.inference.attention_maps import overlay
+from mai_jax.inference.blending import blend
 from mai_jax.inference.photo_repair import MOSTLY_HOLE, grow, hole_from_alpha
 from mai_jax.inference.provenance import Heatmap, sources
 
@@ -86,7 +87,7 @@ def fill(edit: Edit, inpainter: Inpainter, strokes: str, growth: int) -> Edit:
         raise InputError("there is no hole yet: paint over what should be removed, or add a mask file")
     if hole.all():
         raise InputError("the hole covers the whole photo: leave a part from which it can be filled")
-    return edit._replace(hole=hole, result=inpainter(edit.photo.rgb, hole))
+    return edit._replace(hole=hole, result=blend(edit.photo.rgb, hole, inpainter(edit.photo.rgb, hole)))
 
 
 def encode_result(edit: Edit) -> tuple[str, bytes]:

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
+from jaxtyping import Bool, UInt8
 
 import mai_jax
 from mai_jax.config import Config
 from mai_jax.data import sources
+from mai_jax.evaluation.classical import METHODS, fill_many
 from mai_jax.evaluation.dataset import EvalDataset, FolderEvalDataset, ImageEvalDataset
-from mai_jax.evaluation.evaluator import Predict
+from mai_jax.evaluation.evaluator import Predict, Samples
 from mai_jax.evaluation.mask_benchmark import manifest as manifest_lib
 from mai_jax.inference import Inpainter
 from mai_jax.models import title
 from mai_jax.training import continuation
-from mai_jax.training.checkpointing import CheckpointReader
+from mai_jax.training.packed_model import open_reader
 
 
 class EvalTarget(NamedTuple):
@@ -56,17 +59,34 @@ def checkpoint(
     by default those of its config. Raises InputError if the checkpoint, the images or the manifest cannot be used.
     """
     inpainter = Inpainter.from_checkpoint(workdir, step, devices)
-    config = inpainter.config
+    target = function(inpainter.predict_samples, inpainter.config, data, holes)
+    stamp = {**target.stamp, "step": inpainter.step}
+    if history := continuation.describe(open_reader(workdir, inpainter.step).history):
+        stamp["history"] = history
+    return target._replace(name=title(inpainter.config.method), stamp=stamp, num_samples=inpainter.num_samples)
+
+
+def classical(method: str, data: str | None = None, holes: str | None = None) -> EvalTarget:
+    """Return a key of `classical.METHODS` as a target, with the data of the default config if `data` is None.
+
+    Raises InputError if the images or the manifest cannot be used.
+    """
+
+    def predict(images: UInt8[np.ndarray, "b h w 3"], holes: Bool[np.ndarray, "b h w"]) -> Samples:
+        return fill_many(METHODS[method], images, holes)[None] / np.float32(255)
+
+    return function(predict, Config(), data, holes)._replace(name=method)
+
+
+def function(predict: Predict, config: Config, data: str | None = None, holes: str | None = None) -> EvalTarget:
+    """Return any function that fills holes as a target, on the images and holes that `checkpoint` describes."""
     source = sources.open_source(config.data if data is None else dataclasses.replace(config.data, test=data), "test")
     manifest = manifest_lib.load(holes) if holes else None
     edges = tuple(manifest.header.edges) if manifest else config.evaluation.edges
-    stamp = {"step": inpainter.step, "photographs": repr(source), "image_size": config.image_size}
-    if history := continuation.describe(CheckpointReader(workdir, inpainter.step).history):
-        stamp["history"] = history
+    stamp = _stamp({"photographs": repr(source), "image_size": config.image_size}, manifest)
     dataset_name = Path(data or config.data.test or config.data.train).name
     dataset = ImageEvalDataset(source, config, manifest)
-    return EvalTarget(title(config.method), dataset_name, dataset, inpainter.predict_samples, edges,
-                      config.evaluation.batch_size, _stamp(stamp, manifest), inpainter.num_samples)
+    return EvalTarget("prediction", dataset_name, dataset, predict, edges, config.evaluation.batch_size, stamp)
 
 
 def folders(

@@ -9,6 +9,7 @@
     GIF     exact, palette                   transparent index      comment, background
     WEBP    lossless: exact; lossy: *        channel                ICC, EXIF, XMP
     AVIF    *                                channel                ICC, EXIF, XMP
+    HEIF    *                                channel                ICC, EXIF, XMP; needs the extra `heif`
     JPEG    close: same coding tables        -                      every segment: ICC, EXIF, XMP, IPTC, JFIF
 
     *  re-encoded with `LOSSY_QUALITY`, because these files do not record their quality.
@@ -22,11 +23,12 @@ Same pixels in another encoding: an interlaced PNG is written non-interlaced, a 
 enlarges a TIFF with JPEG compression), 2 and 4 bits of TIFF and BMP as 8, run-length BMP uncompressed.
 
 CMYK is converted without colour management. Rejected: animations and multiple pages, 32 bits and floats, CMYK with 16
-bits, AVIF with more than 8 bits, premultiplied alpha, separate 16-bit planes, more than `MAX_PIXELS` pixels.
+bits, AVIF and HEIC with more than 8 bits, premultiplied alpha, separate 16-bit planes, more than `MAX_PIXELS` pixels.
 """
 
 from mai_jax.image_io.decode import decode
+from mai_jax.image_io.embedded_metadata import apply_orientation
 from mai_jax.image_io.encode import encode
 from mai_jax.image_io.photo import FORMAT_OF_SUFFIX, MAX_PIXELS, Photo
 
-__all__ = ["FORMAT_OF_SUFFIX", "MAX_PIXELS", "Photo", "decode", "encode"]
+__all__ = ["FORMAT_OF_SUFFIX", "MAX_PIXELS", "Photo", "apply_orientation", "decode", "encode"]

@@ -9,7 +9,7 @@ from PIL import Image, ImageFile
 from mai_jax.errors import InputError
 from mai_jax.image_io import colours, png
 from mai_jax.image_io.embedded_metadata import ORIENTATION, apply_orientation
-from mai_jax.image_io.header import FORMATS, avif_bits, ignore_pillow_warnings, open_header
+from mai_jax.image_io.header import advice, avif_bits, ignore_pillow_warnings, open_header
 from mai_jax.image_io.photo import MAX_PIXELS, Photo, Samples
 
 MODES = {"1": "L", "I;16": "L", "I;16B": "L", **{mode: mode for mode in ("L", "LA", "RGB", "RGBA", "CMYK", "P")}}
@@ -41,7 +41,7 @@ def decode(encoded: bytes, name: str) -> Photo:
 def _decode(encoded, name):
     header = open_header(encoded)
     if header is None:
-        raise InputError(f"{name}: is not an image of a known format; save it as one of {', '.join(FORMATS)}")
+        raise InputError(f"{name}: {advice(encoded)}")
     assert header.format is not None  # a class attribute for each of FORMATS
     problem = _problem(header, encoded)
     if problem:
@@ -61,8 +61,9 @@ def _problem(header, encoded):
         return "has several frames or pages; save one of them as a separate file"
     if header.mode not in MODES:
         return f"has pixels of the kind {header.mode}, which is not supported; save it as RGB or grey with 8 or 16 bits"
-    if header.format == "AVIF" and avif_bits(encoded) > 8:
-        return f"has {avif_bits(encoded)} bits per channel, of which 8 would remain; save it as a PNG with 16 bits"
+    bits = avif_bits(encoded) if header.format == "AVIF" else header.info.get("bit_depth", 8)  # the latter of a HEIC
+    if bits > 8:
+        return f"has {bits} bits per channel, of which 8 would remain; save it as a PNG with 16 bits"
     return _tiff_problem(header.tag_v2, len(header.getbands())) if header.format == "TIFF" else ""
 
 

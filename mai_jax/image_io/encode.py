@@ -9,12 +9,19 @@ from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin,
 
 from mai_jax.errors import InputError
 from mai_jax.image_io import colours, jpeg, metadata, png, tiff
-from mai_jax.image_io.header import FORMATS, avif_subsampling, ignore_pillow_warnings, open_header, webp_is_lossless
+from mai_jax.image_io.header import (
+    FORMATS,
+    avif_subsampling,
+    ignore_pillow_warnings,
+    open_header,
+    register_heif,
+    webp_is_lossless,
+)  # fmt: skip
 from mai_jax.image_io.photo import Photo, Samples, pillow_image
 
 LOSSY_QUALITY = 90  # of WebP and AVIF
 NEW_JPEG_QUALITY = 95  # of a JPEG converted from another format
-ALPHA_FORMATS = ("PNG", "TIFF", "WEBP", "AVIF", "GIF")
+ALPHA_FORMATS = ("PNG", "TIFF", "WEBP", "AVIF", "GIF", "HEIF")
 SIXTEEN_BIT_FORMATS = ("PNG", "TIFF")
 GREY_FORMATS = ("PNG", "TIFF", "JPEG", "BMP")
 
@@ -36,6 +43,8 @@ def encode(
         raise InputError(f"{photo.name}: cannot be written as {target}; choose one of {', '.join(FORMATS)}")
     filled = colours.replace_hole(photo.samples, rgb, hole, opaque=opaque_hole)
     _check_format(photo, filled, target)
+    if target == "HEIF" and not register_heif():
+        raise InputError(f"{photo.name}: HEIC needs pillow-heif; pip install 'mai_jax[heif]', or write a JPEG")
     try:
         with ignore_pillow_warnings():
             return _rewrite(photo, filled) if target == photo.format else _convert(photo, filled, target)
@@ -74,13 +83,16 @@ def _rewrite(photo, samples):
             return _save(samples, "GIF", optimize=False, **options)
         case BmpImagePlugin.BmpImageFile():
             return _save(samples, "BMP", **metadata.read(header).save_options(samples.mode))
-    return _save(samples, photo.format, **_lossy_options(photo), **metadata.read(header).save_options(samples.mode))
+    options = _lossy_options(photo, header)
+    return _save(samples, photo.format, **options, **metadata.read(header).save_options(samples.mode))
 
 
-def _lossy_options(photo):
-    """Return Pillow's options to encode a WebP or AVIF as its source, as far as the file records them."""
+def _lossy_options(photo, header):
+    """Return Pillow's options to encode a WebP, AVIF or HEIC as its source, as far as the file records them."""
     if photo.format == "WEBP":
         return {"lossless": webp_is_lossless(photo.source), "exact": True, "quality": LOSSY_QUALITY}
+    if photo.format == "HEIF":
+        return {"quality": LOSSY_QUALITY, "chroma": header.info.get("chroma", 420)}  # grey has none
     return {"quality": LOSSY_QUALITY, "subsampling": avif_subsampling(photo.source)}
 
 
@@ -98,6 +110,7 @@ def _convert(photo, filled, target):
     options: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": NEW_JPEG_QUALITY, "subsampling": "4:4:4"}, "WEBP": {"quality": LOSSY_QUALITY},
         "AVIF": {"quality": LOSSY_QUALITY, "subsampling": "4:4:4"}, "BMP": {},
+        "HEIF": {"quality": LOSSY_QUALITY, "chroma": 444},
     }  # fmt: skip
     if target == "JPEG" and found.exif:
         save_options["exif"] = b"Exif\0\0" + found.exif

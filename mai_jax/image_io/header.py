@@ -10,6 +10,9 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from mai_jax.image_io.photo import FORMAT_OF_SUFFIX
 
 FORMATS = tuple(dict.fromkeys(FORMAT_OF_SUFFIX.values()))
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# Signatures of formats that Pillow reads and this package does not write.
+READ_ONLY = {b"P": "PPM", b"\0\0\0\x0cjP  ": "JPEG 2000", b"\xff\x4f\xff\x51": "JPEG 2000"}
 
 
 def open_header(encoded: bytes) -> ImageFile.ImageFile | None:
@@ -19,12 +22,39 @@ def open_header(encoded: bytes) -> ImageFile.ImageFile | None:
     warns before it rejects, and because it changes the format of a JPEG with a second picture.
     """
     Image.init()
+    if is_heif(encoded):
+        register_heif()
     for name in FORMATS:
         factory, accepts = Image.OPEN.get(name, (None, None))
         if factory is not None and accepts is not None and accepts(encoded[:16]) is True:
             factory = JpegImagePlugin.JpegImageFile if name == "JPEG" else factory
             return factory(io.BytesIO(encoded), "")
     return None
+
+
+def is_heif(encoded: bytes) -> bool:
+    """Return whether the first bytes are those of a HEIC or HEIF file; an AVIF may name one of its brands."""
+    return encoded[4:8] == b"ftyp" and encoded[8:12] in HEIF_BRANDS and b"avif" not in encoded[8:64]
+
+
+def advice(encoded: bytes) -> str:
+    """Return what an image of none of FORMATS is, as far as its first bytes say, and what to do."""
+    if is_heif(encoded):
+        return "is a HEIC file; install pillow-heif to read it (pip install 'mai_jax[heif]'), or save it as JPEG"
+    for signature, name in READ_ONLY.items():
+        if encoded.startswith(signature) and (signature != b"P" or encoded[1:2] in b"123456"):
+            return f"is a {name} file, which is not written; convert it to PNG"
+    return f"is not an image of a known format; save it as one of {', '.join(FORMATS)}"
+
+
+def register_heif() -> bool:
+    """Make Pillow read and write HEIC files; return False if the extra `heif` is not installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 @contextmanager

@@ -46,4 +46,4 @@ def read(image: Image.Image) -> Metadata:
 def _exif(image):
     if "Raw profile type exif" in image.info and "exif" not in image.info:
         return image.getexif().tobytes()
-    return image.info.get("exif", b"")
+    return image.info.get("exif") or b""  # a HEIC without has None

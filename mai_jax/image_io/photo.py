@@ -10,7 +10,8 @@ MAX_PIXELS = 200_000_000
 
 FORMAT_OF_SUFFIX = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF",
-    ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF", ".avif": "AVIF",
+    ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF", ".avif": "AVIF", ".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF",
+    ".mpo": "JPEG",  # several JPEGs in one file, of which the first is the photograph
 }  # fmt: skip
 
 

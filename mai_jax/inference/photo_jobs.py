@@ -9,9 +9,11 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from mai_jax.errors import InputError
-from mai_jax.files import list_folder, name_some
+from mai_jax.files import EXTENSIONS, list_folder, name_some
+from mai_jax.image_io import FORMAT_OF_SUFFIX
 
 ALPHA = "alpha"  # in place of a mask: the hole is the transparent part of the photograph
+PHOTO_EXTENSIONS = tuple(dict.fromkeys([*EXTENSIONS, *FORMAT_OF_SUFFIX]))
 MASK_NAME = re.compile(r"(.+)[_-]mask[_-]?\d*", re.IGNORECASE)  # x_mask.png and x_mask001.png are masks of x.jpg
 
 
@@ -82,7 +84,7 @@ def _expand(pattern: str, flag: str) -> tuple[dict[str, Path], list[str]]:
     """
     path = Path(pattern).expanduser()
     if path.is_dir():
-        found, others = list_folder(pattern, flag)
+        found, others = list_folder(pattern, flag, PHOTO_EXTENSIONS)
         return {name: path / name for name in found}, others
     if path.is_file():
         return {path.name: path}, []

@@ -15,7 +15,7 @@ from mai_jax.data import mask_reader
 from mai_jax.errors import InputError
 from mai_jax.files import read_file, write_atomically
 from mai_jax.image_io import Photo
-from mai_jax.inference import Inpainter, attention_maps, provenance
+from mai_jax.inference import Inpainter, attention_maps, blending, provenance
 from mai_jax.inference.photo_jobs import Job
 
 MOSTLY_HOLE = 0.6  # hole ratio above which a warning suggests the opposite mask polarity
@@ -35,23 +35,27 @@ class Repair(NamedTuple):
 
 
 def fill(
-    inpainter: Inpainter, job: Job, *, mask_means: str = "hole", mask_threshold: int | None = None, grow_by: int = 0,
-    attention: bool = False, allow_empty: bool = False,
+    inpainter: Inpainter, job: Job, *, mask_means: str = "hole", mask_threshold: int | None = None,
+    mask_orientation: str = "upright", grow_by: int = 0, attention: bool = False, allow_empty: bool = False,
+    blend: str = blending.DEFAULT,
 ) -> Repair:  # fmt: skip
     """Write the photograph with its hole, grown by `grow_by` pixels, filled.
 
-    `mask_means` and `mask_threshold` are those of `mask_reader.read`. If the suffix of `job.output` differs, the format
-    is converted. `attention` also writes <name>_attention.png, a picture of the source of each filled pixel (see
-    `provenance`). Raises InputError if a file cannot be used, or if the hole is empty; then nothing is written. With
-    `allow_empty` the photograph is copied if its hole is empty.
+    `mask_means` and `mask_threshold` are those of `mask_reader.read`. `mask_orientation` is "stored" for masks drawn on
+    the pixels as they are stored in a file whose EXIF tag turns them. `blend` is that of `blending.blend`. If the
+    suffix of `job.output` differs, the format is converted. `attention` also writes <name>_attention.png, a picture of
+    the source of each filled pixel (see `provenance`). Raises InputError if a file cannot be used, or if the hole is
+    empty; then nothing is written. With `allow_empty` the photograph is copied if its hole is empty.
     """
     photo = image_io.decode(_read(job.image), str(job.image))
-    hole, reading = _read_hole(photo, job, mask_means, mask_threshold)
+    if image_io.FORMAT_OF_SUFFIX.get(job.image.suffix.lower(), photo.format) != photo.format:
+        log.warning("%s: is a %s file by its content, and so is a result of that name", job.image, photo.format)
+    hole, reading = _read_hole(photo, job, mask_means, mask_threshold, is_stored=mask_orientation == "stored")
     hole = grow(hole, grow_by)
     if not hole.any() and not allow_empty:
         raise InputError(f"{_name_of_masks(job)}: no pixel is to be filled ({reading}); check the mask, --mask-means "
                          "and --mask-threshold, or give --allow-empty to copy such photographs")
-    filled = inpainter(photo.rgb, hole) if hole.any() else photo.rgb
+    filled = blending.blend(photo.rgb, hole, inpainter(photo.rgb, hole), blend) if hole.any() else photo.rgb
     same_format = job.output.suffix.lower() == job.image.suffix.lower()
     if same_format and not hole.any():
         encoded = photo.source
@@ -82,7 +86,7 @@ def hole_from_alpha(photo: Photo) -> Bool[np.ndarray, "h w"]:
 
 
 def _read_hole(
-    photo: Photo, job: Job, mask_means: str, threshold: int | None
+    photo: Photo, job: Job, mask_means: str, threshold: int | None, *, is_stored: bool
 ) -> tuple[Bool[np.ndarray, "h w"], str]:  # fmt: skip
     """Return the union of the mask files, or the photograph's transparency, and how they were read."""
     if not job.masks:
@@ -90,6 +94,7 @@ def _read_hole(
     hole, readings = np.zeros(photo.rgb.shape[:2], bool), []
     for path in job.masks:
         mask = mask_reader.read_file(path, mask_means, threshold, threshold_flag="--mask-threshold")
+        mask = mask._replace(hole=_upright(mask.hole, path, photo, is_stored=is_stored))
         mask_reader.check_size(mask, str(path), hole.shape)
         if mask.unclear:
             log.warning("%s: %.1f %% of the pixels are neither black nor white; they are thresholded at one half", path,
@@ -102,6 +107,17 @@ def _read_hole(
                     _name_of_masks(job), 100 * hole.mean(), other, other)
     union = f"the union of {len(readings)} masks; in them " if len(readings) > 1 else ""
     return hole, union + "; ".join(dict.fromkeys(readings))
+
+
+def _upright(hole: Bool[np.ndarray, "a b"], path: Path, photo: Photo, *, is_stored: bool) -> Bool[np.ndarray, "h w"]:
+    """Return the hole turned as the photograph. Raises InputError for one of the stored pixels unless `is_stored`."""
+    if is_stored:
+        return image_io.apply_orientation(hole[..., None].astype(np.uint8), photo.orientation)[..., 0] > 0
+    (height, width), upright = hole.shape, photo.rgb.shape[:2]
+    if photo.orientation >= 5 and (width, height) == upright != (height, width):
+        raise InputError(f"{path}: the mask is {width} x {height}, as the pixels of {photo.name} are stored, but an "
+                         f"EXIF tag turns them to {height} x {width} (width x height); give --mask-orientation=stored")
+    return hole
 
 
 def _name_of_masks(job: Job) -> str:

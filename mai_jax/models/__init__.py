@@ -4,6 +4,8 @@ import importlib
 import re
 from collections.abc import Callable
 
+from mai_jax import config as config_lib
+from mai_jax.config import Config
 from mai_jax.errors import InputError
 from mai_jax.models.base import Model
 from mai_jax.models.edge_connect import EdgeConnect
@@ -44,6 +46,15 @@ def model_class(method: str) -> Callable[..., Model]:
         problem = f"lacks {', '.join(missing)}" if isinstance(found, type) else "is no class"
         raise InputError(f"{setting}: {name} {problem}; docs/extending.md describes what a method needs")
     return found
+
+
+def create_model(config: Config, phase: str = "main") -> Model:
+    """Return the method of a config in a phase of its training. It holds no parameters: see `base.Model`.
+
+    Raises InputError for a config that no run could use.
+    """
+    config_lib.check(config)
+    return model_class(config.method)(config, phase)
 
 
 def title(method: str) -> str:

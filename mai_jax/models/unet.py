@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import flax.linen as nn
+import jax
 from jaxtyping import Array, Float, PyTree
 
 from mai_jax import config as config_lib
@@ -59,10 +60,11 @@ class UNet(nn.Module):
             x, more = self.refine(i, x, image)
             named |= more
         x = x._replace(x=x.x.astype(image.x.dtype))
-        raw = UpsamplePartialConv(3, name="decode_1")(x, image).x
-        if self.config.smooth_fill:
-            raw = raw + smooth_fill(image.x, image.valid, self.depth)
-        return raw, named
+        if not self.config.smooth_fill:
+            return UpsamplePartialConv(3, name="decode_1")(x, image).x, named
+        # The kernel starts at 0: the first prediction is the smooth fill.
+        difference = UpsamplePartialConv(3, kernel_init=nn.initializers.zeros_init(), name="decode_1")(x, image).x
+        return difference + smooth_fill(image.x, image.valid, self.depth), named
 
     def _normalize(self, features: Masked, image: Masked, level: int, name: str, *, running: bool) -> Masked:
         x = features.x
@@ -77,7 +79,8 @@ class UNet(nn.Module):
 def downsample_valid(valid: Float[Array, "b h w 1"], shape: tuple[int, ...]) -> Float[Array, "b h2 w2 1"]:
     """Return the image's `valid` at the size of a feature map: each position takes the pixel nearest to its centre."""
     step = valid.shape[1] // shape[1]
-    return valid[:, step // 2 :: step, step // 2 :: step]
+    # Not by indexing, which becomes a gather if the size is variable, as in an export.
+    return jax.lax.slice(valid, (0, step // 2, step // 2, 0), valid.shape, (1, step, step, 1))
 
 
 class UNetModel:

@@ -49,12 +49,13 @@ class UpsamplePartialConv(nn.Module):
 
     features: int
     use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
 
     @nn.compact
     def __call__(self, x: Masked, skip: Masked) -> Masked:
         channels = [x.x.shape[-1], skip.x.shape[-1]]
         maps = _zero_where_not_valid((x, skip))
-        kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, sum(channels), self.features))
+        kernel = self.param("kernel", self.kernel_init, (3, 3, sum(channels), self.features))
         kernel = kernel.astype(maps[0].dtype)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,)) if self.use_bias else None
 

@@ -45,13 +45,13 @@ Images = Iterator[UInt8[np.ndarray, "b h w 3"]]
 History = Sequence[dict[str, Any]]
 
 
-def train(config: Config, workdir: Path, how: Start = NO_CHANGES) -> signal.Signals | None:
+def train(config: Config, workdir: str | Path, how: Start = NO_CHANGES) -> signal.Signals | None:
     """Train to the end of the last phase, resuming from the newest checkpoint in `workdir` if there is one.
 
     `how` allows changes of the config since that checkpoint, or names initial parameters. Returns the signal that ended
     the training early (all completed steps are saved), or None. Raises RunError.
     """
-    mesh = data_mesh()
+    workdir, mesh = Path(workdir), data_mesh()
     check(config, mesh)
     model = model_class(config.method)(config)
     # Everything that the user named is read before the first file is written.

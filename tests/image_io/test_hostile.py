@@ -56,7 +56,7 @@ HOSTILE = {
     "text": (b"this is not a picture, whatever its name is\n" * 9, "known format"),
     "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "known format"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3", "known format"),
-    "ppm": (saved(image(VALUES, "RGB"), "PPM"), "known format"),
+    "ppm": (saved(image(VALUES, "RGB"), "PPM"), "is a PPM file, which is not written"),
     "only a signature": (b"\x89PNG\r\n\x1a\n", "cannot be read"),
     "large png": (header_only(20_000, 20_000), "limit is 200000000"),
     "huge png": (header_only(2**31 - 1, 2**31 - 1), "limit is"),
@@ -128,3 +128,9 @@ def test_the_pixel_limit_replaces_the_limit_of_pillow():
     assert image_io.MAX_PIXELS > 10_000 * 20_000 - 1 > Image.MAX_IMAGE_PIXELS
     with pytest.raises(InputError, match="truncated"):
         image_io.decode(header_only(10_000, 20_000), "a")
+
+
+@pytest.mark.parametrize(("format", "name"), [("PPM", "PPM"), ("JPEG2000", "JPEG 2000")])
+def test_formats_that_are_read_for_training_only_are_named(format, name):
+    with pytest.raises(InputError, match=f"^a: is a {name} file, which is not written; convert it to PNG$"):
+        image_io.decode(saved(Image.new("RGB", (20, 20)), format), "a")

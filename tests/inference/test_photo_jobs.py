@@ -107,7 +107,7 @@ def test_a_photograph_whose_own_name_ends_in_mask_has_a_mask_of_that_name(folder
 
 
 def test_files_that_are_not_read_are_counted_and_named(folder):
-    write(folder, "photos/x.heif", "photos/deep/c.mov", *(f"photos/{i}.raw" for i in range(7)), "photos/.hidden")
+    write(folder, "photos/x.cr3", "photos/deep/c.mov", *(f"photos/{i}.raw" for i in range(7)), "photos/.hidden")
     assert find("photos", ALPHA, "new").notes == [
         "photos: 10 files are not read: 0.raw, 1.raw, 2.raw, 3.raw, 4.raw and 5 more"]
     write(folder, "raws/a.cr2")

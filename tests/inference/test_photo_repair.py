@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mai_jax.errors import InputError
 from mai_jax.inference import Inpainter
@@ -109,6 +109,64 @@ def test_a_mask_matches_the_upright_photograph(inpainter, tmp_path):
     with Image.open(tmp_path / "out.png") as after:
         assert after.getexif().get(0x0112, 1) == 1
         np.testing.assert_array_equal(np.asarray(after)[~hole], np.rot90(stored, -1)[~hole])
+
+
+def test_the_hole_is_blended_unless_the_prediction_is_wanted_as_it_is(inpainter, tmp_path):
+    pixels, hole = np.full((40, 50, 3), 200, np.uint8), np.zeros((40, 50), bool)
+    hole[10:30, 10:30] = True
+    image, mask = save(tmp_path / "in.png", pixels), save(tmp_path / "m.png", hole)
+    results = {}
+    for blend in ("gradient", "none"):
+        fill(inpainter, Job(image, (mask,), tmp_path / f"{blend}.png"), blend=blend)
+        results[blend] = np.asarray(Image.open(tmp_path / f"{blend}.png")).astype(int)
+        np.testing.assert_array_equal(results[blend][~hole], pixels[~hole])
+    np.testing.assert_array_equal(results["none"], inpainter(pixels, hole))
+    border = hole & ~np.roll(hole, 1, 0)
+    assert np.abs(results["gradient"] - 200)[border].mean() < np.abs(results["none"] - 200)[border].mean() / 3
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
+def test_a_mask_on_the_stored_pixels_is_turned_with_the_photograph(inpainter, tmp_path, orientation):
+    """Programs that ignore the EXIF tag draw on the stored pixels; with another size the flag is named."""
+    stored, exif = np.random.default_rng(0).integers(0, 255, (30, 50, 3), np.uint8), Image.Exif()
+    exif[0x0112] = orientation
+    save(tmp_path / "in.png", stored, exif=exif)
+    hole = np.zeros((30, 50), bool)
+    hole[5:9, 3:6] = True
+    job = Job(tmp_path / "in.png", (save(tmp_path / "mask.png", hole),), tmp_path / "out.png")
+    if orientation >= 5:
+        with pytest.raises(InputError, match=r"mask\.png: the mask is 50 x 30, as the pixels of .*in\.png are stored, "
+                           r"but an EXIF tag turns them to 30 x 50 .*; give --mask-orientation=stored$"):
+            fill(inpainter, job)
+    assert fill(inpainter, job, mask_orientation="stored").status == "filled"
+    with Image.open(tmp_path / "in.png") as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+        turned = np.asarray(ImageOps.exif_transpose(_tagged(hole, exif))) > 0
+    with Image.open(tmp_path / "out.png") as after:
+        np.testing.assert_array_equal((np.asarray(after) != upright).any(-1) & ~turned, False)
+        assert (np.asarray(after) != upright)[turned].any()
+
+
+def _tagged(hole, exif):
+    file = io.BytesIO()
+    Image.fromarray(hole).convert("L").save(file, "PNG", exif=exif)
+    return Image.open(file)
+
+
+def test_a_file_with_the_ending_of_another_format_stays_what_it_is_and_is_named(inpainter, tmp_path, caplog):
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 20, 3), np.uint8)
+    mask = save(tmp_path / "m.png", np.eye(20, dtype=bool))
+    for ending in ("jpg", "mpo", "heic", "tif"):
+        image = save(tmp_path / f"in.{ending}", pixels, format="PNG")
+        fill(inpainter, Job(image, (mask,), tmp_path / "new" / image.name))
+        with Image.open(tmp_path / "new" / image.name) as after:
+            assert after.format == "PNG"
+            np.testing.assert_array_equal(np.asarray(after)[~np.eye(20, dtype=bool)], pixels[~np.eye(20, dtype=bool)])
+        assert f"in.{ending}: is a PNG file by its content, and so is a result of that name" in caplog.text
+    caplog.clear()
+    fill(inpainter, Job(save(tmp_path / "in.png", pixels), (mask,), tmp_path / "new" / "a.png"))
+    fill(inpainter, Job(save(tmp_path / "in2.mpo", pixels, format="JPEG"), (mask,), tmp_path / "new" / "b.mpo"))
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("inverse", ["valid", "known"])

@@ -129,9 +129,9 @@ def test_size_of_an_array_in_memory():
 
 
 def test_the_roofline():
-    chip = Chip(flops=100.0, hbm=1.0, hbm_rate=10.0, ici_rate=5.0)
+    chip = Chip(flops=100.0, hbm=1.0, hbm_rate=10.0, link_rate=5.0)
     found = roofline.times(Costs(300, 20, {"all-reduce": Moved(2, 10), "all-gather": Moved(1, 4)}), chip, 4)
-    assert found == Times(3.0, 2.0, 24 * 0.75 / 5) and found.bound == "ICI"
+    assert found == Times(3.0, 2.0, 24 * 0.75 / 5) and found.bound == "links"
     assert roofline.times(Costs(300, 20, {}), chip, 1).bound == "matrix units"
 
 

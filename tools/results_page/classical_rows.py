@@ -25,7 +25,7 @@ class ClassicalModel(NamedTuple):
         return fill_many(self.fill, truth, hole)[None]
 
 
-def evaluate(config: Config, workdir: Path, lpips_params: dict[str, Any] | None) -> None:
+def evaluate(config: Config, workdir: Path, lpips_params: dict[str, Any] | None = None) -> None:
     """Write an evaluation of each method in TITLES into its subfolder of `workdir`, unless there is one already.
 
     With `lpips_params` (of `lpips.load` or `from_package`) it includes LPIPS. Raises InputError if OpenCV is missing or
