@@ -13,7 +13,6 @@ from tqdm import tqdm
 from mai_jax.convert import implementations
 from mai_jax.errors import InputError
 from mai_jax.inference.model_registry import PUBLIC, PublicModel
-from mai_jax.nn import weights
 from mai_jax.training import packed_model
 from mai_jax.training.packed_model import About
 
@@ -43,8 +42,10 @@ def get(name: str) -> None:
         except (urllib.error.URLError, OSError, ValueError) as error:
             reason = str(getattr(error, "reason", error)).strip() or type(error).__name__
             raise InputError(f"{model.url}: cannot be fetched ({reason}); try again, {by_hand}") from error
-        weights.check(file, model.sha256, f"it was not fetched completely, or was replaced; try again, {by_hand}")
-        _install(model, file)
+        if (digest := _sha256(file)) != model.sha256:
+            raise InputError(f"{model.url}: sha256 is {digest}, expected {model.sha256}; it was not fetched "
+                             f"completely, or was replaced; try again, {by_hand}")
+        _install(model, file, digest)
 
 
 def add(name: str, file: Path) -> None:
@@ -54,7 +55,7 @@ def add(name: str, file: Path) -> None:
         raise InputError(f"{model.folder}: is there already; remove it to add {file}")
     if not file.is_file():
         raise InputError(f"{file}: no such file")
-    _install(model, file)
+    _install(model, file, _sha256(file))
 
 
 def _named(name: str) -> PublicModel:
@@ -74,11 +75,14 @@ def _download(model: PublicModel, file: Path) -> None:
                 raise ValueError(f"longer than {model.size} bytes")
 
 
-def _install(model: PublicModel, file: Path) -> None:
-    """Convert the file and write the packed model."""
-    config, variables = implementations.read(model.implementation, {model.flag: file}, model.image_size)
+def _sha256(file: Path) -> str:
     with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _install(model: PublicModel, file: Path, digest: str) -> None:
+    """Convert the file of this SHA-256 and write the packed model."""
+    config, variables = implementations.read(model.implementation, {model.flag: file}, model.image_size)
     published = "the published file" if digest == model.sha256 else "not the published file, whose checksum differs"
     text = f"{model.origin} Converted from `{file.name}`, SHA-256 `{digest}`: {published}."
     packed_model.write(model.folder, config, variables, 0, About(model.name, text, model.licence))
