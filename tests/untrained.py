@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
+from flax import traverse_util
 from PIL import Image
 
 from mai_jax import config as config_lib
+from mai_jax.convert import lama
 from mai_jax.models import model_class
 from mai_jax.training import checkpointing, train_state
 
@@ -21,6 +24,19 @@ def untrained_run(folder: Path, **fields) -> Path:
     with checkpointing.CheckpointWriter(folder, keep=1) as writer:
         writer.save(1, items, {"config": config_lib.to_dict(config)})
     return folder
+
+
+def public_lama(path: Path, width: int = 4, blocks: int = 0) -> Path:
+    """Write the generator of an untrained LaMa with the tensor names of its authors."""
+    config = config_lib.Config(method="lama", lama=config_lib.LaMa(width=width, blocks=blocks, discriminator_width=1))
+    variables = train_state.init_on_devices(model_class("lama")(config), config).variables
+    modules, tensors = dict(lama.generator_modules(blocks)), {}
+    for collection in variables.values():
+        for place, leaf in traverse_util.flatten_dict(collection["generator"]).items():
+            kernel = np.asarray(leaf).transpose(3, 2, 0, 1) if leaf.ndim == 4 else np.asarray(leaf)
+            tensors[f"{modules[place[:-1]]}.{lama.LEAVES[place[-1]]}"] = np.ascontiguousarray(kernel)
+    path.write_bytes(safetensors.numpy.save(tensors))
+    return path
 
 
 def noise_photographs(folder: Path, count: int, height: int, width: int) -> str:

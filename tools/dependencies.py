@@ -74,6 +74,7 @@ In the order of requirements.txt; what would replace a package is named where th
   3.9. To be removed when a release of tensorflow-datasets requires or avoids it.
 - **jaxtyping**: shapes and types in annotations. The tests check them at run time (with beartype); outside the tests
   nothing is checked.
+- **packaging**: compares the installed versions with the requirements, for `mai doctor --environment`.
 - **pillow**: decodes, encodes, resizes and draws images.
 - **safetensors**: reads published weights without executing code; writes steps whose values were not finite, for a
   replay.

@@ -13,13 +13,16 @@ import traceback
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
 import mai_jax
-from mai_jax.cli.arguments import BOOLEANS, OVERRIDE, comma_list
+from mai_jax.cli.arguments import BOOLEANS, OVERRIDE, Switch, comma_list
 from mai_jax.config import Config
 from mai_jax.config_fields import KINDS, FieldInfo, describe
 from mai_jax.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from mai_jax.training.continuation import Start
 
 CONFIG_HELP = "a config: quickstart, places2, ... or a file, with :VARIANT for another method or an ablation"
 QUOTES = ("'", '"')
@@ -34,11 +37,23 @@ def add_config(parser: argparse.ArgumentParser, default: str | None = None) -> N
                              "of each")  # fmt: skip
 
 
-def add_continue_with(parser: argparse.ArgumentParser) -> None:
-    """Add --continue-with."""
+def add_start(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of how a training starts in its folder; `start` returns their values."""
+    parser.add_argument("--init-from", metavar="DIR[@STEP]", default="",
+                        help="a run, or converted weights, whose parameters and statistics a new run starts with; "
+                             "default: random parameters")
+    parser.add_argument("--init-partial", action=Switch,
+                        help="take what fits from --init-from and list the rest; otherwise all must fit")
     parser.add_argument("--continue-with", type=comma_list, default=[], metavar="FIELD,...",
                         help="fields of the config, or sections such as losses, that may differ from those of the run "
                              "in --workdir; default: none, but a run may get more steps")  # fmt: skip
+
+
+def start(given: argparse.Namespace) -> "Start":
+    """Return the values of the flags of `add_start`. Raises InputError for a field that may not change."""
+    from mai_jax.training.continuation import Start
+
+    return Start(tuple(given.continue_with), given.init_from, given.init_partial)
 
 
 def load(given: argparse.Namespace) -> Config:

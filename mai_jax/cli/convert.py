@@ -7,7 +7,7 @@
 
 A FILE is a state dict, .safetensors or written by torch.save; of LaMa also a training checkpoint or a TorchScript
 archive. Nothing in it is executed. DIR is then used like the folder of a training, as in
-`mai inpaint --checkpoint=DIR`, `mai evaluate --workdir=DIR` and `Inpainter.from_checkpoint(DIR)`. A discriminator that
+`mai inpaint --model=DIR`, `mai evaluate --workdir=DIR` and `Inpainter.from_checkpoint(DIR)`. A discriminator that
 is not given gets initial values: prediction does not use it. EdgeConnect then predicts as in its authors' test, with
 the edge generator's edges everywhere; with --edges=hole it keeps the edges of given pixels.
 """
@@ -19,11 +19,8 @@ from pathlib import Path
 
 import jax
 
-from mai_jax import config as config_lib
-from mai_jax.convert import checkpoint_folder, edge_connect, lama, pconv, pic, torch_files
-from mai_jax.convert.state_dict import Tensors
-
-IMPLEMENTATIONS = {"edge_connect": edge_connect, "lama": lama, "pic": pic, "pconv": pconv}
+from mai_jax.convert import checkpoint_folder, implementations
+from mai_jax.convert.implementations import IMPLEMENTATIONS
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +58,9 @@ def convert(
 
     `edges` is `config.edge_connect.edges`; None = the converter's. Raises RunError.
     """
-    converter = IMPLEMENTATIONS[implementation]
     checkpoint_folder.check(output)
-    networks = {source.network: Tensors(f"--{flag}={files[flag]}", torch_files.read(files[flag]), source.within)
-                for flag, source in converter.SOURCES.items() if flag in files}  # fmt: skip
-    config = converter.config(networks)
-    config.image_size = image_size
-    config.edge_connect.edges = edges or config.edge_connect.edges
-    config.data.shorter_side = max(config.data.shorter_side, image_size)
-    config_lib.check(config)
-    variables = converter.from_torch(networks, config)
-    missing = [flag for flag in converter.SOURCES if flag not in files]
+    config, variables = implementations.read(implementation, files, image_size, edges)
+    missing = [flag for flag in IMPLEMENTATIONS[implementation].SOURCES if flag not in files]
     if missing:
         variables = checkpoint_folder.fill_missing(config, variables)
     checkpoint_folder.write(output, config, variables)

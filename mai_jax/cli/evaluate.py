@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mai_jax.cli import app, lpips_flags
+from mai_jax.cli import app, lpips_flags, model_argument
 from mai_jax.cli.arguments import Switch, add_mask_reading, comma_list
+from mai_jax.cli.model_argument import CLASSICAL
 from mai_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--workdir", metavar="DIR", help="folder that training wrote; no default: this, or --pred, --truth and --masks")
+    model_argument.add_model(parser, "--workdir", dest="workdir")
     add("--step", type=_step, metavar="N|best|all",
         help="step of the checkpoint, best for the one that training has kept as such, or all; default: the newest")
     add("--data", metavar="DIR|NAME", help="test photographs: a folder or a named source; default: those of the run")
@@ -48,14 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--report", action=Switch, help="write report.html, a page with tables, curves and images")
     add("--name", help="name of the method in the tables; default: the method of the run, or the name of --pred")
     add("--output", metavar="DIR", help="folder of the results; default: below WORKDIR/evaluations or "
-                                         "runs/evaluation_<pred>, named by step and flags")
+                                         "runs/evaluation_<name>, named by step and flags")
 
 
 def run(given: argparse.Namespace) -> None:
     folders = (given.pred, given.truth, given.masks)
     named = [folder is not None for folder in folders]
     if (given.workdir is not None) == any(named) or any(named) != all(named):
-        raise InputError("give either --workdir=DIR, the folder that training wrote, or --pred, --truth and --masks")
+        raise InputError("give either --workdir=DIR, the folder that training wrote (or --model=NAME), or --pred, "
+                         "--truth and --masks")
 
     import jax
 
@@ -85,12 +87,17 @@ def run(given: argparse.Namespace) -> None:
 def _targets(given: argparse.Namespace) -> Iterator["EvalTarget"]:
     """Yield what is evaluated: files, or the checkpoints of --step. Raises InputError."""
     from mai_jax.evaluation import eval_target
+    from mai_jax.inference import model_registry
     from mai_jax.training import best, checkpointing
 
     if given.workdir is None:
         yield eval_target.folders(given.pred, given.truth, given.masks, given.mask_means, given.mask_threshold)
         return
-    folder = Path(given.workdir)
+    if given.workdir in CLASSICAL:
+        yield eval_target.classical(given.workdir, given.data, given.holes)
+        return
+    public = model_registry.PUBLIC
+    folder = model_registry.find(given.workdir) if given.workdir in public else Path(given.workdir)
     steps: list[int | None] = [given.step]
     if given.step == "best":
         if not checkpointing.steps(folder / best.FOLDER):
@@ -102,7 +109,7 @@ def _targets(given: argparse.Namespace) -> Iterator["EvalTarget"]:
             raise InputError("--output names one folder, and --step=all writes one for each step; leave it out")
         steps = [*checkpointing.steps(folder)] or [None]
     for step in steps:
-        yield eval_target.checkpoint(folder, step, given.data, given.holes)
+        yield eval_target.checkpoint(model_registry.find(folder), step, given.data, given.holes)
 
 
 def _step(text: str) -> int | str:
@@ -117,11 +124,16 @@ def _step(text: str) -> int | str:
 def _folder(given: argparse.Namespace, step: int | None, name: str) -> Path:
     """Return the folder of the results: the step or the files, and every flag that changes a number or adds a row."""
     from mai_jax.evaluation.report import result_files
+    from mai_jax.inference import model_registry
+    from mai_jax.training import packed_model
 
     def short(value: str) -> str:
         return re.sub(r"[^\w.]+", "_", Path(value).resolve().name) or "root"
 
-    parts = [f"step{step}"] if given.workdir else [short(given.truth), short(given.masks)]
+    model = given.workdir
+    has_name = model in CLASSICAL or model in model_registry.PUBLIC
+    in_run = model and not has_name and not packed_model.is_packed(model)
+    parts = [f"step{step}" if step is not None else "untrained"] if model else [short(given.truth), short(given.masks)]
     parts += [f"data_{short(given.data)}"] if given.data else []
     parts += [f"holes_{short(re.sub(r'manifest.jsonl$', '', given.holes))}"] if given.holes else []
     parts += [given.protocol] if given.protocol != "default" else []
@@ -129,5 +141,5 @@ def _folder(given: argparse.Namespace, step: int | None, name: str) -> Path:
     parts += ["fid"] if given.fid_weights else []
     parts += ["classical"] if given.classical else []
     parts += [f"against_{short(folder)}" for folder in given.against]
-    parent = Path(given.workdir, result_files.FOLDER) if given.workdir else Path("runs", f"evaluation_{name}")
+    parent = Path(model, result_files.FOLDER) if in_run else Path("runs", f"evaluation_{name}")
     return parent / "-".join(parts)

@@ -1,7 +1,7 @@
 """Fill the holes of photographs.
 
-    mai inpaint --checkpoint=runs/places2 --image=photo.jpg --mask=mask.png --output=filled.jpg
-    mai inpaint --checkpoint=runs/places2 --image=photos/ --mask=watermark.png --output=filled/
+    mai inpaint --model=lama --image=photo.jpg --mask=mask.png --output=filled.jpg
+    mai inpaint --model=runs/places2 --image=photos/ --mask=watermark.png --output=filled/
 
 A photograph that cannot be filled is reported and the others are filled; the exit code is then 1.
 """
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mai_jax.cli import app
+from mai_jax.cli import app, model_argument
 from mai_jax.cli.arguments import Parser, Switch, add_mask_reading, integer
 from mai_jax.errors import InputError
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     parser.positional = ("--image", "--mask", "--output")
-    add("--checkpoint", metavar="DIR", required=True, help="folder that training wrote")
+    model_argument.add_model(parser, "--checkpoint")
     add("--step", type=int, help="step of the checkpoint; default: the newest")
     add("--image", metavar="PATH", required=True, help="a photograph, a folder or a 'glob'")
     add("--mask", metavar="PATH", default="alpha",
@@ -48,8 +48,9 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    from mai_jax.inference import Inpainter, photo_jobs
+    from mai_jax.inference import photo_jobs
 
+    model_argument.required(given)
     app.enable_compilation_cache()
     jobs, problems, notes = photo_jobs.find(given.image, given.mask, given.output)
     for note in notes:
@@ -61,7 +62,7 @@ def run(given: argparse.Namespace) -> int:
     if done_before := len(jobs) - len(open_jobs):
         log.info("%d of %d are there already and are skipped; --overwrite fills them again", done_before, len(jobs))
     if open_jobs:
-        counts += _fill_all(Inpainter.from_checkpoint(given.checkpoint, given.step), open_jobs, given)
+        counts += _fill_all(model_argument.open_inpainter(given), open_jobs, given)
     elif not problems:
         return 0
     counts["skipped"] += done_before

@@ -2,7 +2,7 @@
 
     mai train --config=quickstart
     mai evaluate --workdir=runs/quickstart
-    mai inpaint --checkpoint=runs/quickstart --image=photo.jpg --mask=mask.png --output=filled.jpg
+    mai inpaint --model=runs/quickstart --image=photo.jpg --mask=mask.png --output=filled.jpg
 """
 
 import importlib
@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": "serve a web page that fills holes",
     "doctor": "check data, disk, memory and speed before training",
     "convert": "convert the weights of public PyTorch implementations",
+    "models": "list, fetch and pack models",
     "export": "write a trained method as StableHLO, ONNX or weights for PyTorch",
     "masks": "draw or list a benchmark of masks",
     "config": "print every field of a config",

@@ -10,23 +10,21 @@ not finite. See docs/training.md.
 """
 
 import argparse
+import logging
 import signal
 from pathlib import Path
 
 from mai_jax.cli import app, config_argument
-from mai_jax.cli.arguments import Switch, integer
+from mai_jax.cli.arguments import integer
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     config_argument.add_config(parser)
     parser.add_argument("--workdir", metavar="DIR",
                         help="folder of checkpoints, logs and validation pictures; default: runs/<config>")
-    parser.add_argument("--init-from", metavar="DIR[@STEP]", default="",
-                        help="a run, or converted weights, whose parameters and statistics a new run starts with; "
-                             "default: random parameters")
-    parser.add_argument("--init-partial", action=Switch,
-                        help="take what fits from --init-from and list the rest; otherwise all must fit")
-    config_argument.add_continue_with(parser)
+    config_argument.add_start(parser)
     parser.add_argument("--coordinator", metavar="HOST:PORT",
                         help="address of process 0; default: one process, or what JAX detects (see docs/running.md)")
     parser.add_argument("--processes", type=integer(at_least=1), metavar="N",
@@ -40,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     import jax
 
+    from mai_jax import accelerators
     from mai_jax.training import distributed
-    from mai_jax.training.continuation import Start
     from mai_jax.training.nonfinite import replay
     from mai_jax.training.trainer import train
 
@@ -50,7 +48,9 @@ def run(given: argparse.Namespace) -> int:
         jax.config.update("jax_platforms", "cpu")
         return 0 if replay(Path(given.replay)) else 1
     config, workdir = config_argument.load(given), config_argument.workdir(given)
-    how = Start(tuple(given.continue_with), given.init_from, given.init_partial)
+    how = config_argument.start(given)
     distributed.initialize(given.coordinator, given.processes, given.process)
+    if distributed.is_main_process() and (sentence := accelerators.unused()):
+        log.warning("%s", sentence)
     ended_by = train(config, workdir, how)
     return 130 if ended_by == signal.SIGINT else 0

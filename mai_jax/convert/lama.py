@@ -59,7 +59,7 @@ def from_torch(networks: Mapping[str, Tensors], config: Config) -> Variables:
     shapes = jax.eval_shape(LaMa(config).init, jax.random.key(0), batch)
     converted: dict[str, dict[str, Any]] = {"params": {}, "batch_stats": {"discriminator": {}}}
     for network, source in networks.items():
-        modules = dict(_generator_modules(config.lama.blocks) if network == "generator" else _discriminator_modules())
+        modules = dict(generator_modules(config.lama.blocks) if network == "generator" else _discriminator_modules())
         for collection, trees in converted.items():
             flat = traverse_util.flatten_dict(shapes[collection][network])
             trees[network] = traverse_util.unflatten_dict({
@@ -80,7 +80,7 @@ def _take(source: Tensors, name: str, shape: tuple[int, ...]) -> Any:
     return source.take((b, a, height, width), name).transpose(2, 3, 1, 0)
 
 
-def _generator_modules(blocks: int) -> Iterator[tuple[Path, str]]:
+def generator_modules(blocks: int) -> Iterator[tuple[Path, str]]:
     """Yield the path of every layer of the generator, and the source's module."""
     names = ["encode", *(f"down_{i + 1}" for i in range(LEVELS))]
     places = {name: f"model.{i}" for i, name in enumerate(names, start=1)}

@@ -174,12 +174,10 @@ def _fill_button() -> gr.Button:
 
 
 def _head(inpainter: Inpainter, privacy: str) -> None:
-    config = inpainter.config
     gr.HTML(f"""<h1>Repair a photo</h1>
-        <p>Paint over what should be removed. A neural network fills the area from its surroundings.</p>
-        <p class="hint">Loaded: {html.escape(config.method)}, trained for {inpainter.step:,} steps at
-        {config.image_size} x {config.image_size} pixels. {html.escape(privacy)}</p>
-        """, elem_id="head", apply_default_css=False)
+        <p>Paint over what should be removed. The area is filled from its surroundings.</p>
+        <p class="hint">Loaded: {html.escape(inpainter.description)}. {html.escape(privacy)}</p>""",
+            elem_id="head", apply_default_css=False)
 
 
 def _step(number: int, title: str, hint_text: str = "") -> None:

@@ -1,12 +1,12 @@
 """The whole report: all sections, in order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mai_jax.config import Config
 from mai_jax.data import mask_files, sources, tfds_source
 from mai_jax.data.hole_sampler import DRAWN, make_hole_sampler
-from mai_jax.doctor import forecast, holes, photographs
+from mai_jax.doctor import environment, forecast, holes, photographs
 from mai_jax.doctor.report import Finding, Section, quiet, summary
 from mai_jax.errors import InputError
 from mai_jax.training import trainer
@@ -22,8 +22,17 @@ def examine(config: Config, workdir: Path, steps: int, how: Start = NO_CHANGES) 
     `steps` is the length of the dry run; `how` allows changes of the config of an existing run.
     """
     trainer.check(config, data_mesh())
+    return _print(_sections(config, workdir, steps, how))
+
+
+def examine_environment() -> bool:
+    """Print the section on the installation alone. Return whether it has no errors."""
+    return _print([environment.section()])
+
+
+def _print(sections: Iterable[Section]) -> bool:
     findings: list[Finding] = []
-    for section in _sections(config, workdir, steps, how):
+    for section in sections:
         findings += section.findings
         print(f"{section}\n", flush=True)
     print(summary(findings))
@@ -31,6 +40,7 @@ def examine(config: Config, workdir: Path, steps: int, how: Start = NO_CHANGES) 
 
 
 def _sections(config: Config, workdir: Path, steps: int, how: Start) -> Iterator[Section]:
+    yield environment.section()
     yield forecast.disk(config, workdir)
     missing = next((name for name in (config.data.train, config.data.test) if not _is_available(name)), None)
     if missing:

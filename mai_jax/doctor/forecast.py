@@ -23,7 +23,7 @@ from mai_jax.doctor.report import Finding, Section, quiet
 from mai_jax.errors import RunError
 from mai_jax.models import model_class
 from mai_jax.models.base import Model
-from mai_jax.training import checkpointing, continuation, metric_writer, train_state
+from mai_jax.training import checkpointing, continuation, init_from, metric_writer, train_state
 from mai_jax.training.continuation import NO_CHANGES, Start
 from mai_jax.training.metric_writer import MetricLogger, MetricWriter
 from mai_jax.training.nonfinite import Diverged, NonfiniteSteps, describe
@@ -75,6 +75,8 @@ def training(
             return result
         model = model_class(config.method)(config, config.phase_of(done + 1))
         model.prepare()
+        if reader is None and how.init_from:
+            init_from.take(how, train_state.variable_shapes(model, config))
         compiled = compile_train_step(model, config, hole_sampler, mesh)
         if _memory(result, compiled, mesh):
             speed = dry_run(model, config, compiled, source, hole_sampler, mesh, steps)

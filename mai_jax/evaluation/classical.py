@@ -7,14 +7,14 @@ from types import ModuleType
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Bool, Float, UInt8, UInt16
 from skimage.restoration import inpaint_biharmonic
 
 from mai_jax.batch import Batch
 from mai_jax.errors import InputError
 from mai_jax.visualize import to_uint8
 
-Image = UInt8[np.ndarray, "h w 3"]
+Image = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 Hole = Bool[np.ndarray, "h w"]
 Fill = Callable[[Image, Hole], Image]
 
@@ -24,8 +24,8 @@ RADIUS = 3  # of the neighbourhood of a pixel, in pixels, for the two methods of
 def fill_mean_colour(image: Image, hole: Hole) -> Image:
     """Fill with the mean colour of the valid pixels, or with mid-grey if there are none."""
     valid = 1 - hole[None, ..., None].astype(np.float32)
-    batch = Batch(jnp.asarray(image[None].astype(np.float32) / 255), jnp.asarray(valid))
-    return np.where(hole[..., None], to_uint8(np.asarray(mean_colour(batch)[0])), image)
+    batch = Batch(jnp.asarray(image[None].astype(np.float32) / np.iinfo(image.dtype).max), jnp.asarray(valid))
+    return np.where(hole[..., None], _to_levels(np.asarray(mean_colour(batch)[0]), image.dtype), image)
 
 
 def _without_leak(fill: Fill) -> Fill:
@@ -47,21 +47,35 @@ def _without_leak(fill: Fill) -> Fill:
 @_without_leak
 def fill_telea(image: Image, hole: Hole) -> Image:
     """Fill by fast marching from the border of the hole (Telea 2004), with OpenCV."""
-    cv2 = _opencv()
-    return cv2.inpaint(image, hole.astype(np.uint8), RADIUS, cv2.INPAINT_TELEA)
+    return _inpaint(image, hole, _opencv().INPAINT_TELEA)
 
 
 @_without_leak
 def fill_navier_stokes(image: Image, hole: Hole) -> Image:
     """Continue isophotes by the Navier-Stokes equations (Bertalmio, Bertozzi, Sapiro 2001), with OpenCV."""
-    cv2 = _opencv()
-    return cv2.inpaint(image, hole.astype(np.uint8), RADIUS, cv2.INPAINT_NS)
+    return _inpaint(image, hole, _opencv().INPAINT_NS)
 
 
 @_without_leak
 def fill_biharmonic(image: Image, hole: Hole) -> Image:
     """Solve the biharmonic equation (Damelin, Hoang 2018); clip to the range of the valid values."""
-    return to_uint8(inpaint_biharmonic(image, hole, channel_axis=-1))
+    return _to_levels(inpaint_biharmonic(image, hole, channel_axis=-1), image.dtype)
+
+
+def _inpaint(image: Image, hole: Hole, method: int) -> Image:
+    """Call OpenCV, which accepts channels of 16 bits one at a time."""
+    inpaint, mask = _opencv().inpaint, hole.astype(np.uint8)
+    if image.dtype == np.uint8:
+        return inpaint(image, mask, RADIUS, method)
+    channels = (np.ascontiguousarray(image[..., channel]) for channel in range(3))
+    return np.stack([inpaint(channel, mask, RADIUS, method) for channel in channels], axis=-1)
+
+
+def _to_levels(image: Float[np.ndarray, "h w 3"], dtype: np.dtype) -> Image:
+    """Return an image in [0, 1] as integer levels."""
+    if dtype == np.uint8:
+        return to_uint8(image)
+    return np.rint(np.clip(image, 0, 1) * np.iinfo(dtype).max).astype(dtype)
 
 
 def _opencv() -> ModuleType:

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
+from jaxtyping import Bool, UInt8
 
 import mai_jax
 from mai_jax.config import Config
 from mai_jax.data import sources
+from mai_jax.evaluation.classical import METHODS, fill_many
 from mai_jax.evaluation.dataset import EvalDataset, FolderEvalDataset, ImageEvalDataset
-from mai_jax.evaluation.evaluator import Predict
+from mai_jax.evaluation.evaluator import Predict, Samples
 from mai_jax.evaluation.mask_benchmark import manifest as manifest_lib
 from mai_jax.inference import Inpainter
 from mai_jax.models import title
 from mai_jax.training import continuation
-from mai_jax.training.checkpointing import CheckpointReader
+from mai_jax.training.packed_model import open_reader
 
 
 class EvalTarget(NamedTuple):
@@ -58,9 +61,21 @@ def checkpoint(
     inpainter = Inpainter.from_checkpoint(workdir, step, devices)
     target = function(inpainter.predict_samples, inpainter.config, data, holes)
     stamp = {**target.stamp, "step": inpainter.step}
-    if history := continuation.describe(CheckpointReader(workdir, inpainter.step).history):
+    if history := continuation.describe(open_reader(workdir, inpainter.step).history):
         stamp["history"] = history
     return target._replace(name=title(inpainter.config.method), stamp=stamp, num_samples=inpainter.num_samples)
+
+
+def classical(method: str, data: str | None = None, holes: str | None = None) -> EvalTarget:
+    """Return a key of `classical.METHODS` as a target, with the data of the default config if `data` is None.
+
+    Raises InputError if the images or the manifest cannot be used.
+    """
+
+    def predict(images: UInt8[np.ndarray, "b h w 3"], holes: Bool[np.ndarray, "b h w"]) -> Samples:
+        return fill_many(METHODS[method], images, holes)[None] / np.float32(255)
+
+    return function(predict, Config(), data, holes)._replace(name=method)
 
 
 def function(predict: Predict, config: Config, data: str | None = None, holes: str | None = None) -> EvalTarget:

@@ -3,10 +3,9 @@
 The first two are one file with the weights and one function, (image, hole) -> completed; DESCRIPTIONS specifies its
 arguments. For the third see `torch_export`.
 
-StableHLO runs on CPU, CUDA and TPU: `jax.export.deserialize(content).call(image, hole)`. It takes any batch size, and
-any height and width that are multiples of `config.image_size`. Its attention is dense, with one score for each pair of
-positions at 1/4 of the size: 64 MiB per image at 256 px, sixteen times that at 512. ONNX takes any batch size at one
-image size (see `onnx_file`).
+Both take any batch size, and any height and width that are multiples of `config.image_size`, or one size. The attention
+is dense, with one score for each pair of positions at 1/4 of the size: 64 MiB per image at 256 px, sixteen times that
+at 512. StableHLO runs on CPU, CUDA and TPU: `jax.export.deserialize(content).call(image, hole)`.
 """
 
 import importlib.util
@@ -40,7 +39,7 @@ DESCRIPTIONS = {
 def export(folder: Path, output: Path, step: int | None = None, size: int | None = None) -> None:
     """Write `output`, with an ending of FORMATS, from the newest checkpoint (or that of `step`) of a training folder.
 
-    `size` fixes height and width; by default they are variable in StableHLO and `config.image_size` in ONNX.
+    `size` fixes height and width; by default they are variable.
     Raises InputError if an argument is invalid, the checkpoint cannot be read, or jax2onnx is missing.
     """
     if output.suffix not in FORMATS:
@@ -59,11 +58,9 @@ def export(folder: Path, output: Path, step: int | None = None, size: int | None
     # The other attentions need a fixed batch or image size, and ONNX has no bfloat16 convolution.
     loaded = load_model(folder, step, portable=True)
     name, completed = f"{loaded.config.method}, step {loaded.step}", completion_function(loaded)
-    if output.suffix == ".onnx":
-        if loaded.config.method not in ONNX_METHODS:
-            raise InputError(f"--output={output}: jax2onnx converts the transposed convolutions of "
-                             f"{loaded.config.method} incorrectly; export it as .stablehlo")
-        size = size or loaded.config.image_size
+    if output.suffix == ".onnx" and loaded.config.method not in ONNX_METHODS:
+        raise InputError(f"--output={output}: jax2onnx converts the transposed convolutions of {loaded.config.method} "
+                         "incorrectly; export it as .stablehlo")
     multiple = loaded.config.image_size
     shape = f"b, {multiple}*h, {multiple}*w" if size is None else f"b, {size}, {size}"
     dimensions = jax.export.symbolic_shape(shape)

@@ -15,10 +15,11 @@ from jaxtyping import Array, Bool, Float, UInt8
 
 from mai_jax.batch import Batch, Completion, Masked
 from mai_jax.config import Config
-from mai_jax.inference import tiling
+from mai_jax.inference import model_registry, tiling
 from mai_jax.inference.library_inputs import as_arrays
 from mai_jax.inference.model_loading import load_model
 from mai_jax.inference.tiling import Pixels, Plan, Window
+from mai_jax.models import title
 from mai_jax.models.base import Model, StochasticModel, Variables
 
 REPLICATED, SHARDED = PartitionSpec(), PartitionSpec("data")
@@ -56,11 +57,21 @@ class Inpainter:
     def from_checkpoint(
         cls, path: str | Path, step: int | None = None, devices: list[jax.Device] | None = None
     ) -> "Inpainter":
-        """Return an inpainter with the newest checkpoint (or that of `step`) of a training folder.
+        """Return an inpainter with the newest checkpoint (or that of `step`) of a training folder, or a packed model.
 
         Raises InputError if there is no usable checkpoint.
         """
         return cls(*load_model(path, step), devices)
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path, step: int | None = None, devices: list[jax.Device] | None = None
+    ) -> "Inpainter":
+        """Return an inpainter with a model by its name (`mai models` lists them) or by its folder.
+
+        Nothing is downloaded. Raises InputError if the model is not there or not usable.
+        """
+        return cls.from_checkpoint(model_registry.find(model), step, devices)
 
     def __call__(self, image: Any, hole: Any) -> Pixels:
         """Return the photograph, uint8 or uint16 [h, w, 3] of any size, with its hole, bool [h, w], filled.
@@ -72,6 +83,12 @@ class Inpainter:
         image, hole = as_arrays(image, hole)
         plan = self.plan(hole)
         return tiling.paste(image, hole, plan, self._predict_windows(image, hole, plan))
+
+    @property
+    def description(self) -> str:
+        """What is loaded, for users."""
+        steps, size = f"trained for {self.step:,} steps, " if self.step else "", self.config.image_size
+        return f"{title(self.config.method)}, {steps}windows of {size} x {size} pixels"
 
     def plan(self, hole: Bool[np.ndarray, "h w"]) -> Plan:
         """Return the windows through which `__call__` fills this hole."""

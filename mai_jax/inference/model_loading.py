@@ -1,4 +1,4 @@
-"""Loading of a checkpoint as a model with its variables."""
+"""Loading of a checkpoint or a packed model as a model with its variables."""
 
 import dataclasses
 from pathlib import Path
@@ -8,7 +8,7 @@ from mai_jax.config import Config
 from mai_jax.errors import InputError
 from mai_jax.models import model_class
 from mai_jax.models.base import Model, Variables
-from mai_jax.training.checkpointing import CheckpointReader
+from mai_jax.training.packed_model import open_reader
 from mai_jax.training.train_state import variable_shapes
 
 
@@ -22,13 +22,15 @@ class LoadedModel(NamedTuple):
 
 
 def load_model(folder: str | Path, step: int | None = None, *, portable: bool = False) -> LoadedModel:
-    """Return the newest checkpoint (or that of `step`) of a training folder: the averaged variables if it holds them.
+    """Return the newest checkpoint (or that of `step`) of a training folder, or a packed model.
+
+    The variables are the averaged ones if the checkpoint holds them. A packed model has those for prediction only.
 
     `portable` selects float32 and the dense attention, which can be exported for every platform and for variable sizes;
     the parameters are the same. Raises InputError if there is no such checkpoint, it is damaged, or its method is
     unknown.
     """
-    reader = CheckpointReader(Path(folder), step)
+    reader = open_reader(folder, step)
     config = reader.config
     try:
         method = model_class(config.method)

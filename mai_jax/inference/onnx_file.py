@@ -1,8 +1,8 @@
 """Conversion of a function (image, hole) -> completed to ONNX with jax2onnx, an optional dependency.
 
-The batch size may be variable, height and width may not: jax2onnx 0.13 does not convert a symbolic size that is a
-product (8*h). While it traces, it also replaces functions of JAX and Flax, some by functions that return other types
-(float64). Therefore JAX traces the function first, and the converter receives only primitives.
+Batch size, height and width may be variable. While jax2onnx traces, it replaces functions of JAX and Flax, some by
+functions that return other types (float64). Therefore JAX traces the function first, and the converter receives only
+primitives.
 """
 
 import logging

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import flax.linen as nn
+import jax
 from jaxtyping import Array, Float, PyTree
 
 from mai_jax import config as config_lib
@@ -78,7 +79,8 @@ class UNet(nn.Module):
 def downsample_valid(valid: Float[Array, "b h w 1"], shape: tuple[int, ...]) -> Float[Array, "b h2 w2 1"]:
     """Return the image's `valid` at the size of a feature map: each position takes the pixel nearest to its centre."""
     step = valid.shape[1] // shape[1]
-    return valid[:, step // 2 :: step, step // 2 :: step]
+    # Not by indexing, which becomes a gather if the size is variable, as in an export.
+    return jax.lax.slice(valid, (0, step // 2, step // 2, 0), valid.shape, (1, step, step, 1))
 
 
 class UNetModel:

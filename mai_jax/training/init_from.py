@@ -11,6 +11,7 @@ from mai_jax.models.base import Variables
 from mai_jax.training import train_state
 from mai_jax.training.checkpointing import CheckpointReader
 from mai_jax.training.continuation import Start
+from mai_jax.training.packed_model import PackedReader, open_reader
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def take(how: Start, initial: Variables) -> tuple[Variables, dict[str, Any]]:
     fit, after logging each of them.
     """
     folder, step = split(how.init_from)
-    reader = CheckpointReader(folder, step)
+    reader = open_reader(folder, step)
     found, wanted = _flat(_read(reader)), _flat(initial)
     formats = {name: (_format(found.get(name)), _format(wanted.get(name))) for name in wanted | found}
     differing = {name: both for name, both in formats.items() if both[0] != both[1]}
@@ -64,7 +65,7 @@ def split(name: str) -> tuple[str, int | None]:
     return (folder, int(step)) if at and step.isdecimal() else (name, None)
 
 
-def _read(reader: CheckpointReader) -> Variables:
+def _read(reader: CheckpointReader | PackedReader) -> Variables:
     try:
         model = model_class(reader.config.method)(reader.config)
     except InputError as error:

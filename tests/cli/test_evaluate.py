@@ -17,6 +17,7 @@ from mai_jax.cli.main import main, parser_of
      "w/evaluations/step7-data_new_faces-holes_b-lama"),
     ("--workdir=w --holes=b/set2.jsonl --lpips --lpips-net=alex --classical --against=x/y,z --fid-weights=f",
      "w/evaluations/step7-holes_set2.jsonl-lpips_alex-fid-classical-against_y-against_z"),
+    ("--model=lama --data=d", "runs/evaluation_p/step7-data_d"),
     ("--pred=p --truth=t --masks=../m --lpips", "runs/evaluation_p/t-m-lpips"),
     ("--pred=p --truth=t --masks=m --report", "runs/evaluation_p/t-m"),
 ])

@@ -11,6 +11,8 @@ import pytest
 import mai_jax
 from mai_jax.cli import compare, evaluate, lpips_flags
 from mai_jax.cli.main import COMMANDS, main, parser_of
+from mai_jax.cli.model_argument import CLASSICAL
+from mai_jax.evaluation.classical import METHODS
 from mai_jax.evaluation.lpips import BACKBONES
 from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.models import TITLES
@@ -105,7 +107,9 @@ def test_the_scripts_keep_their_flags(name):
     switches = [action.dest for action in parser._actions if action.nargs == 0]
     flags = [f"--{flag}" if flag in switches else f"--{flag}={VALUES.get(flag, '1')}" for flag in FLAGS[name]]
     given = vars(parser.parse(flags))
-    assert all(given[flag] not in (None, False, []) for flag in FLAGS[name] if "." not in flag)
+    dests = {option: action.dest for action in parser._actions for option in action.option_strings}
+    for flag in FLAGS[name]:
+        assert "." in flag or given[dests[f"--{flag.replace('_', '-')}"]] not in (None, False, []), flag
 
 
 @pytest.mark.parametrize("door", ["train", "evaluate", "inpaint", "demo", "tables"])
@@ -120,6 +124,7 @@ def test_the_scripts_call_their_command(door, monkeypatch, capsys):
 def test_names_that_are_repeated_here_to_keep_help_fast():
     assert list(PROTOCOLS) == list(evaluate.PROTOCOLS)
     assert list(BACKBONES) == list(lpips_flags.NETS)
+    assert list(METHODS) == ["mean_colour", *CLASSICAL]
     assert [name for name in TITLES if name in VARIANTS] == [*compare.METHODS, "lama"]  # LaMa is later than the paper
 
 

@@ -128,12 +128,12 @@ def test_stablehlo_takes_any_batch_and_multiples_of_the_size_or_one_size(workdir
 
 # Not imported here: jax2onnx replaces functions of JAX and Flax in the whole process.
 @pytest.mark.skipif(importlib.util.find_spec("jax2onnx") is None, reason="jax2onnx is not installed")
-def test_onnx_takes_any_batch(workdir, tmp_path):
+def test_onnx_takes_any_batch_and_multiples_of_the_size(workdir, tmp_path):
     onnx = pytest.importorskip("onnx")
     file = tmp_path / "model.onnx"
     export(f"--checkpoint={workdir}", f"--output={file}")
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
-    shapes = [(1, SIZE, SIZE), (3, SIZE, SIZE)]
+    shapes = [(1, SIZE, SIZE), (3, 2 * SIZE, 3 * SIZE)]
     inpainter = Inpainter.from_checkpoint(workdir)
     for shape, completed in zip(shapes, run_in_another_process(file, ONNX, shapes), strict=True):
         assert_same_prediction(completed, inpainter, *photographs(shape), 1e-5)
@@ -148,7 +148,7 @@ def test_onnx_takes_any_batch(workdir, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ("", "export"),
-    ("export --output=DIR/a.onnx", "--checkpoint"),
+    ("export --output=DIR/a.onnx", "required: --model"),
     ("export --checkpoint=RUN --output=DIR/a.pb", "a.pb: its name must end in .stablehlo, .onnx or .safetensors"),
     ("export --checkpoint=RUN --output=DIR/no/a.onnx", "there is no folder"),
     ("export --checkpoint=RUN --output=DIR/a.stablehlo --size=0", "--size=0"),

@@ -29,7 +29,7 @@ from mai_jax.image_io import FORMAT_OF_SUFFIX, MAX_PIXELS
 from mai_jax.inference import model_loading, photo_repair
 from mai_jax.inference.photo_jobs import Job
 from mai_jax.nn import weights
-from mai_jax.training import checkpointing, nonfinite
+from mai_jax.training import checkpointing, nonfinite, packed_model
 from tests.torture import seed_inputs
 from tests.torture.mutation import Tree
 from tools.results_page import load_results
@@ -90,6 +90,11 @@ def _manifest(folder: Path) -> None:
 def _checkpoint(folder: Path) -> None:
     reader = checkpointing.CheckpointReader(folder)
     reader.read("params", jax.eval_shape(seed_inputs.small_params))
+
+
+def _packed(folder: Path) -> None:
+    reader = packed_model.PackedReader(folder)
+    reader.read("params", {"params": {"generator": jax.eval_shape(seed_inputs.small_params)}, "batch_stats": {}})
 
 
 def _public_pconv(folder: Path) -> None:
@@ -202,6 +207,7 @@ ENTRY_POINTS = {
     "holes of a benchmark": EntryPoint(seed_inputs.manifests, _manifest, 8, SMALL),
     "checkpoints": EntryPoint(seed_inputs.checkpoints, _checkpoint, 8, SMALL),
     "checkpoints of MAI": EntryPoint(seed_inputs.trained, model_loading.load_model, 1, 2 * SMALL),
+    "packed models": EntryPoint(seed_inputs.packed, _packed, 5, SMALL),
     "failed steps": EntryPoint(seed_inputs.failed_steps, lambda folder: nonfinite.read(_only_file(folder)), 4, SMALL),
     "state dicts of PyTorch": EntryPoint(seed_inputs.state_dicts, lambda folder: torch_files.read(_only_file(folder)),
                                          10, SMALL),

@@ -20,7 +20,7 @@ from mai_jax.data import mask_reader
 from mai_jax.evaluation.mask_benchmark import manifest, plain_png
 from mai_jax.models.mai import MAI
 from mai_jax.models.pconv import PConv, PublicPConv
-from mai_jax.training import checkpointing, nonfinite, train_state
+from mai_jax.training import checkpointing, nonfinite, packed_model, train_state
 from tests.convert.torch_bytes import legacy, made, mapping, name, number, storage, tensor, zipped
 from tests.image_io import described_files
 from tests.image_io.photo_files import LOSSLESS, image, saved
@@ -138,6 +138,14 @@ def _checkpoint(config: Config, items: dict) -> Tree:
         with checkpointing.CheckpointWriter(Path(scratch), keep=1) as writer:
             writer.save(7, items, {"config": config_lib.to_dict(config)})
         return read_tree(Path(scratch))
+
+
+def packed() -> list[Tree]:
+    variables = {"params": {"generator": small_params()}, "batch_stats": {}}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "packed")
+        packed_model.write(folder, Config(seed=3), variables, 7, packed_model.About("small", "A small model."))
+        return [read_tree(folder)]
 
 
 def failed_steps() -> list[Tree]:

@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = environment() | {"PYTHONPATH": str(ROOT)}
 # Without those that take more than a second for their first input.
 ENTRY_POINTS = ("photographs to repair", "photographs to learn from", "masks", "folders to measure",
-             "holes of a benchmark", "checkpoints", "state dicts of PyTorch", "weights of VGG and the like", "configs",
-             "records of comparisons", "requests to the page", "visits of the page")  # fmt: skip
+             "holes of a benchmark", "checkpoints", "packed models", "state dicts of PyTorch",
+             "weights of VGG and the like", "configs", "records of comparisons", "requests to the page",
+             "visits of the page")  # fmt: skip
 
 
 def test_a_few_hundred_inputs_violate_nothing(tmp_path):
