@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image
+from PIL import Image, ImageChops
 
 from mai_jax import files
 from mai_jax.data import images
@@ -181,6 +181,9 @@ def _from_layer(image: Image.Image, alpha: Image.Image) -> _Marked:
 def _from_colour(image: Image.Image) -> _Marked:
     """Return what has the colour, in an image of one colour and black or white."""
     rgb = image.convert("RGB")
+    red, *others = rgb.split()
+    if image.mode == "RGB" and not any(ImageChops.difference(red, other).getbbox() for other in others):
+        return _from_grey(red)  # equal channels, without a look at every colour
     colours = [np.array(colour) for _, colour in rgb.getcolors(2) or ()]
     if len(colours) == 2:
         return _of_two_colours(image, rgb, colours)
