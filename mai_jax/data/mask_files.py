@@ -77,9 +77,7 @@ def log_doubts(folder: str, masks: Sequence[MaskTraits], flag: str, mask_means: 
     These are grey pixels, masks without a hole, and a folder that seems to have the opposite polarity, which `flag`
     changes; no warning of the polarity if `flag` is "".
     """
-    readings = Counter(mask.reading for mask in masks).most_common()
-    log.info("%s: %s", folder, "; ".join(f"{reading} (in {count} of {len(masks)} masks)"
-                                         for reading, count in readings[:NUM_READINGS]))
+    log.info("%s: %s", folder, summary([mask.reading for mask in masks]))
     unclear = [mask.unclear for mask in masks]
     if any(unclear):
         log.warning("%s: %d of %d masks have pixels that are neither black nor white (%.1f %% of all); they are "
@@ -91,6 +89,12 @@ def log_doubts(folder: str, masks: Sequence[MaskTraits], flag: str, mask_means: 
         other = "valid" if mask_means == "hole" else "hole"
         log.warning("%s: half of the masks have more than %.0f %% hole; if white means %s in them, give %s=%s", folder,
                     100 * median, other, flag, other)
+
+
+def summary(readings: Sequence[str]) -> str:
+    """Return how the masks of a folder were read, the most frequent reading first."""
+    counts = Counter(readings).most_common(NUM_READINGS)
+    return "; ".join(f"{reading} (in {count} of {len(readings)} masks)" for reading, count in counts)
 
 
 def sample_valid(bits: UInt8[Array, "n s sb"], rng: PRNGKeyArray) -> Float[Array, "s s 1"]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image
+from PIL import Image, ImageChops
 
 from mai_jax import files
 from mai_jax.data import images
@@ -26,6 +26,7 @@ MAX_OFF_SHARE = 0.25  # number of pixels far from the line between both, divided
 MIN_GROUND = 0.02  # share of pixels of the ground of a mask in colour; a picture may have none
 FEW_COLOURS = 8  # a picture with an erased hole has more
 STRIP_PIXELS = 1 << 20  # that are compared with the two colours at a time
+NOTHING_OPAQUE = ", but no pixel is opaque"
 PLAIN = "white"  # the marked part of a black and white mask
 
 
@@ -45,6 +46,7 @@ class _Marked(NamedTuple):
     pixels: Bool[np.ndarray, "h w"]
     what: str
     unclear: float = 0.0
+    note: str = ""
 
 
 class _Ambiguous(Exception):
@@ -79,7 +81,7 @@ def interpret(
     except ValueError as reason:  # 32 bits of unknown range
         raise InputError(f"{name}: cannot be read as a mask ({reason})") from reason
     is_hole = mask_means == "hole"
-    reading = f"{marked.what} is {'the hole' if is_hole else 'the part to keep'}"
+    reading = f"{marked.what} is {'the hole' if is_hole else 'the part to keep'}{marked.note}"
     return Mask(marked.pixels if is_hole else ~marked.pixels, reading, marked.unclear)
 
 
@@ -112,7 +114,7 @@ def _find_marked(image: Image.Image) -> _Marked:
         alpha = image.convert("RGBA").getchannel("A")
         lo, *_, hi = np.flatnonzero(alpha.histogram())[[0, -1]]
         if hi <= MAX_BLACK:
-            return _Marked(np.zeros((image.height, image.width), bool), "the opaque part (there is none)")
+            return _Marked(np.zeros((image.height, image.width), bool), "the opaque part", note=NOTHING_OPAQUE)
         if lo < MIN_WHITE and lo < hi:
             return _from_layer(image.convert("RGBA"), alpha)
     if image.mode in images.DEEP_MODES:
@@ -141,10 +143,9 @@ def _from_grey(image: Image.Image) -> _Marked:
         return _Marked(values == hi, PLAIN if lo <= MAX_BLACK and hi >= MIN_WHITE else _brighter(float(lo), float(hi)))
     unclear = float(counts[MAX_BLACK + 1 : MIN_WHITE].sum() / counts.sum())
     if unclear > MAX_UNCLEAR:
-        raise _Ambiguous(f"{unclear:.0%} of the pixels are neither black nor white, so this is no mask; is it a "
-                         "photograph?")
-    darkest = f"{PLAIN} (there is none: the brightest pixel is {present[-1]} of 255)"
-    return _Marked(values >= 128, PLAIN if present[-1] >= 128 else darkest, unclear)
+        raise _Ambiguous(f"is no mask: {unclear:.0%} of its pixels are neither black nor white, as in a photograph")
+    note = "" if present[-1] >= 128 else f", but no pixel is white (the brightest is {present[-1]} of 255)"
+    return _Marked(values >= 128, PLAIN, unclear, note)
 
 
 def _from_layer(image: Image.Image, alpha: Image.Image) -> _Marked:
@@ -157,7 +158,7 @@ def _from_layer(image: Image.Image, alpha: Image.Image) -> _Marked:
     between = np.asarray(alpha.histogram())[MAX_BLACK + 1 : MIN_WHITE].sum() / opaque.size
     unclear = 0.0 if len(present) == 2 else float(between)
     if not opaque.any():
-        return _Marked(opaque, "the opaque part (there is none)", unclear)
+        return _Marked(opaque, "the opaque part", unclear, NOTHING_OPAQUE)
     colours = np.asarray(image)[opaque][:, :3]
     lo, hi = colours.min(0), colours.max(0)
     if (hi - lo).max() <= GREY_CHROMA:
@@ -180,6 +181,9 @@ def _from_layer(image: Image.Image, alpha: Image.Image) -> _Marked:
 def _from_colour(image: Image.Image) -> _Marked:
     """Return what has the colour, in an image of one colour and black or white."""
     rgb = image.convert("RGB")
+    red, *others = rgb.split()
+    if image.mode == "RGB" and not any(ImageChops.difference(red, other).getbbox() for other in others):
+        return _from_grey(red)  # equal channels, without a look at every colour
     colours = [np.array(colour) for _, colour in rgb.getcolors(2) or ()]
     if len(colours) == 2:
         return _of_two_colours(image, rgb, colours)
@@ -221,7 +225,7 @@ def _colour_on_ground(rgb: UInt8[np.ndarray, "h w 3"], chroma: UInt8[np.ndarray,
     The others, at blurred and compressed edges, are near the line between both.
     """
     vivid = chroma > COLOUR_CHROMA
-    picture = _Ambiguous("has many colours or greys, so this is no mask; is it a photograph?")
+    picture = _Ambiguous("is no mask: it has many colours or greys, as a photograph")
     if not vivid.any():
         raise picture
     colour = np.median(rgb[vivid], 0).astype(np.float32)

@@ -43,12 +43,13 @@ def masks_section(folder: str, part: Part, config: Config) -> Section:
     holes, root = config.holes, Path(folder).expanduser()
     tally, sizes = Tally(), Counter[tuple[int, int]]()
     ratios: list[float] = []
+    readings: list[str] = []
 
-    def inspect_mask(i: int) -> tuple[dict[str, str], tuple[int, int] | None, float | None]:
+    def inspect_mask(i: int) -> tuple[dict[str, str], tuple[int, int] | None, float | None, str]:
         try:
             mask = mask_reader.read_file(root / names[i], holes.mask_means)
         except InputError as error:
-            return {"unusable": str(error).rpartition(";")[0]}, None, None
+            return {"unusable": str(error).rpartition(";")[0]}, None, None, ""
         ratio = mask_files.resize_to_square(mask.hole, config.image_size).mean()
         height, width = mask.hole.shape
         present = {
@@ -58,14 +59,16 @@ def masks_section(folder: str, part: Part, config: Config) -> Section:
             "skipped": (not holes.min_ratio <= ratio <= holes.max_ratio, f"{ratio:.1%}"),
         }
         found = {issue: f"{names[i]} ({value})" for issue, (is_present, value) in present.items() if is_present}
-        return found, (width, height), ratio
+        return found, (width, height), ratio, mask.reading
 
-    for found, size, ratio in scan(inspect_mask, len(names), "masks"):
+    for found, size, ratio, reading in scan(inspect_mask, len(names), "masks"):
         tally.add(found)
         if size is not None and ratio is not None:
             sizes[size] += 1
             ratios.append(ratio)
-    facts = [f"{len(names):,} files; sizes {_common(sizes)}; median hole {np.median(ratios):.0%}"] if ratios else []
+            readings.append(reading)
+    facts = [f"{len(names):,} files; sizes {_common(sizes)}; median hole {np.median(ratios):.0%}",
+             mask_files.summary(readings)] if ratios else []
     return Section(title, facts, _folder_findings(np.array(ratios), config) + tally.findings(ISSUES))
 
 

@@ -46,14 +46,14 @@ def find(images: str, masks: str, output: str) -> Found:
     target = Path(output).expanduser()
     _check_output(target, output)
     is_one = Path(images).expanduser().is_file()
-    notes = [f"{images}: {len(unread)} files are not read: {name_some(unread)}"] if unread else []
+    notes = [f"{images}: not read, because they are no images: {len(unread)} ({name_some(unread)})"] if unread else []
     if not is_one and not _root(images).resolve().is_relative_to(target.resolve()):
         photos, results = _split(photos, lambda path: path.resolve().is_relative_to(target.resolve()))
-        notes += [f"{images}: {len(results)} files are in --output and are not filled again"] if results else []
-    by_photo, used = _masks(photos, masks)
+        notes += [f"{images}: not filled, because they are in --output: {len(results)}"] if results else []
+    by_photo, used = _masks(photos, masks, _root(images))
     if not is_one:
         photos, left_out = _split(photos, lambda path: path.resolve() in used)
-        notes += [f"{images}: {len(left_out)} files are masks and are not filled"] if left_out else []
+        notes += [f"{images}: not filled, because they are masks: {len(left_out)}"] if left_out else []
     missing = [path for name, path in photos.items() if masks != ALPHA and not by_photo[name]]
     problems = [f"{path}: has no mask of its name in --mask={masks}; add it ({path.stem}.png or {path.stem}_mask.png), "
                 "or name one mask file for all" for path in missing]
@@ -62,6 +62,8 @@ def find(images: str, masks: str, output: str) -> Found:
             for name, path in photos.items() if path not in missing]
     if not jobs and problems:
         raise InputError(problems[0] + (f" ({len(problems)} photographs have none)" if len(problems) > 1 else ""))
+    if not jobs:
+        raise InputError(f"{images}: holds no photograph to fill ({'; '.join(notes)}); name another folder")
     inputs = used | {job.image.resolve() for job in jobs}
     for job in jobs:
         if job.output.resolve() in inputs:
@@ -111,15 +113,20 @@ def _split(photos: dict[str, Path], is_left_out: Callable[[Path], bool]) -> tupl
     return {name: path for name, path in photos.items() if name not in left_out}, left_out
 
 
-def _masks(images: dict[str, Path], masks: str) -> tuple[dict[str, list[Path]], set[Path]]:
-    """Return the masks of each image, none for ALPHA, and all mask files, resolved."""
+def _masks(images: dict[str, Path], masks: str, root: Path) -> tuple[dict[str, list[Path]], set[Path]]:
+    """Return the masks of each image, none for ALPHA, and the mask files, resolved, which are not to be filled.
+
+    In a folder of masks inside `root`, the folder of the images, these are all files.
+    """
     if masks == ALPHA:
         return {name: [] for name in images}, set()
     found, _ = _expand(masks, "--mask")
     if Path(masks).expanduser().is_file():
         return {name: list(found.values()) for name in images}, {path.resolve() for path in found.values()}
     stems = {_stem(name) for name in images}
-    used: set[Path] = set()
+    mask_root = _root(masks).resolve()
+    is_inside = mask_root != root.resolve() and mask_root.is_relative_to(root.resolve())
+    used = {path.resolve() for path in found.values()} if is_inside else set()
     by_stem: dict[str, list[Path]] = {}
     for name, path in found.items():
         stem, match = _stem(name), MASK_NAME.fullmatch(_stem(name))
@@ -128,8 +135,9 @@ def _masks(images: dict[str, Path], masks: str) -> tuple[dict[str, list[Path]], 
             stem = match[1]
         elif is_image:
             continue
-        by_stem.setdefault(stem, []).append(path)
-        used.add(path.resolve())
+        if stem in stems:
+            by_stem.setdefault(stem, []).append(path)
+            used.add(path.resolve())
     return {name: by_stem.get(_stem(name), []) for name in images}, used
 
 

@@ -74,7 +74,7 @@ def test_photographs_without_a_mask_and_files_that_are_not_read_do_not_stop_the_
     code, lines = run(capsys, folder, image=folder / "photos", mask=tmp_path / "masks", output=tmp_path / "new")
     (folder / "photos" / "d.cr3").unlink()
     assert code == 1 and [line.replace(f"{tmp_path}/", "") for line in lines] == [
-        "warning: photos: 1 files are not read: d.cr3",
+        "warning: photos: not read, because they are no images: 1 (d.cr3)",
         "error: photos/b.png: has no mask of its name in --mask=masks; add it (b.png or b_mask.png), or name one mask "
         "file for all",
         "error: photos/c.png: has no mask of its name in --mask=masks; add it (c.png or c_mask.png), or name one mask "

@@ -76,14 +76,14 @@ def test_how_the_masks_were_read_is_said_once_and_empty_ones_are_counted(folder,
     mask_bank = mask_files.load(folder, 32, Holes(min_ratio=0.1, max_ratio=0.95))
     assert len(mask_bank.ratios) == 4
     assert [record.getMessage().removeprefix(folder) for record in caplog.records] == [
-        ": white is the hole (in 4 of 6 masks); white (there is none: the brightest pixel is 0 of 255) is the hole "
-        "(in 1 of 6 masks); the brighter of its two values (1, not 0) is the hole (in 1 of 6 masks)",
+        ": white is the hole (in 4 of 6 masks); white is the hole, but no pixel is white (the brightest is 0 "
+        "of 255) (in 1 of 6 masks); the brighter of its two values (1, not 0) is the hole (in 1 of 6 masks)",
         ": 1 of 6 masks have no hole", ": 2 of 6 masks are skipped: their hole ratio is not in [0.1, 0.95]"]
 
 
 def test_a_folder_with_a_photograph_is_refused_by_its_name(folder):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)).save(f"{folder}/photo.png")
-    with pytest.raises(InputError, match=r"photo\.png: .* is it a photograph\?; save the mask in black and white$"):
+    with pytest.raises(InputError, match=r"photo\.png: is no mask: .* as in a photograph; save the mask in .*$"):
         mask_files.load(folder, 32, Holes())
 
 

@@ -148,10 +148,10 @@ def test_what_is_no_mask_is_refused():
     painted[10:30, 10:30] = (255, 0, 0)
     for form in ("png", "jpg"):
         for image in (photo, grey, painted, sepia, PHOTO):
-            refused(image, "is it a photograph?", form)
+            refused(image, "is no mask: ", form)
     refused(of_two((255, 0, 0), (0, 255, 0)), "two colours, ")
     refused(np.full((30, 40), 90, np.uint8), "neither black nor white")
-    refused(np.full((30, 40, 3), (200, 0, 0), np.uint8), "is it a photograph?")
+    refused(np.full((30, 40, 3), (200, 0, 0), np.uint8), "is no mask: it has many colours or greys, as a photograph")
     classes = of_two((128, 0, 0), (0, 0, 0))
     classes[20:, 20:] = (0, 128, 0)
     refused(classes, "many colours")
@@ -174,9 +174,9 @@ def test_a_threshold_decides_what_is_ambiguous():
 
 
 @pytest.mark.parametrize(("image", "reading"), [
-    (np.zeros((9, 9), np.uint8), "there is none: the brightest pixel is 0 of 255"),
-    (np.arange(9, dtype=np.uint8).repeat(9).reshape(9, 9), "there is none: the brightest pixel is 8 of 255"),
-    (np.zeros((9, 9, 4), np.uint8), "the opaque part (there is none)"),
+    (np.zeros((9, 9), np.uint8), "white is the hole, but no pixel is white (the brightest is 0 of"),
+    (np.arange(9, dtype=np.uint8).repeat(9).reshape(9, 9), "no pixel is white (the brightest is 8 of 255)"),
+    (np.zeros((9, 9, 4), np.uint8), "the opaque part is the hole, but no pixel is opaque"),
 ])
 def test_nothing_marked_is_an_empty_hole_and_says_why(image, reading):
     mask = mask_reader.read(encoded(image), "m", "hole")

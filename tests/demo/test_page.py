@@ -224,7 +224,7 @@ def test_an_unusable_file_is_one_line(visit):
     expect_message(tab, "the mask is 60 x 80 and its photograph 80 x 60")
     tab.locator("#mask").get_by_text("Drop File Here").wait_for()
     upload(tab, "photo.png", photo, "#mask")
-    expect_message(tab, "is it a photograph?; save the mask in black and white")
+    expect_message(tab, "as a photograph; save the mask in black and white")
     tab.locator("#mask").get_by_text("Drop File Here").wait_for()
     for name, mask, text in [("nothing.png", np.zeros((60, 80), np.uint8), "nothing is to be filled"),
                              ("labels.png", np.eye(60, 80, dtype=np.uint8), "of its two values (1, not 0)")]:

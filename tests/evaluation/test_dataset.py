@@ -102,7 +102,7 @@ def test_a_threshold_decides_how_grey_masks_are_read(folders):
     for path in (folders / "masks").rglob("*.png"):
         Image.fromarray(ramp).save(path)
     arguments = [str(folders / name) for name in ("pred", "truth", "masks")]
-    with pytest.raises(InputError, match=r"a\.png: .* is it a photograph\?; .* give --mask-threshold=N"):
+    with pytest.raises(InputError, match=r"a\.png: is no mask: .*; .* give --mask-threshold=N"):
         FolderEvalDataset(*arguments).check_masks()
     dataset = FolderEvalDataset(*arguments, "valid", 100)
     dataset.check_masks()

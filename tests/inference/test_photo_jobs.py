@@ -76,8 +76,8 @@ def test_masks_and_earlier_results_among_the_photographs_are_not_filled(folder, 
     found = find(images, "photos/mask.png", "photos/new")
     assert [(job.image.resolve(), str(job.output)) for job in found.jobs] == [
         (folder.resolve() / "photos" / name, f"photos/new/{name}") for name in ("a.jpg", "deep/b.PNG")]
-    assert found.notes == [f"{images}: 2 files are in --output and are not filled again",
-                           f"{images}: 1 files are masks and are not filled"]
+    assert found.notes == [f"{images}: not filled, because they are in --output: 2",
+                           f"{images}: not filled, because they are masks: 1"]
 
 
 def test_a_folder_of_masks_among_the_photographs_is_not_filled(folder):
@@ -85,6 +85,19 @@ def test_a_folder_of_masks_among_the_photographs_is_not_filled(folder):
     assert paths(find("photos", "photos/m", "photos/new").jobs) == [
         ("photos/a.jpg", "photos/m/a.png", "photos/new/a.jpg"),
         ("photos/deep/b.PNG", "photos/m/deep/b.gif", "photos/new/deep/b.PNG")]
+
+
+def test_masks_in_the_folder_above_the_photographs(folder):
+    write(folder, "a_mask.png")
+    found = find("photos", ".", "new")
+    assert paths(found.jobs) == [("photos/a.jpg", "a_mask.png", "new/a.jpg")] and len(found.problems) == 1
+
+
+def test_a_folder_in_which_nothing_is_left_to_fill_is_an_error(folder):
+    write(folder, "done/out/a.png", "done/m/b.png")
+    with pytest.raises(InputError, match=r"^done: holds no photograph to fill \(done: not filled, because they are in "
+                       r"--output: 1; done: not filled, because they are masks: 1\); name another folder$"):
+        find("done", "done/m", "done/out")
 
 
 @pytest.mark.parametrize(("where", "names"), [
@@ -109,7 +122,7 @@ def test_a_photograph_whose_own_name_ends_in_mask_has_a_mask_of_that_name(folder
 def test_files_that_are_not_read_are_counted_and_named(folder):
     write(folder, "photos/x.cr3", "photos/deep/c.mov", *(f"photos/{i}.raw" for i in range(7)), "photos/.hidden")
     assert find("photos", ALPHA, "new").notes == [
-        "photos: 10 files are not read: 0.raw, 1.raw, 2.raw, 3.raw, 4.raw and 5 more"]
+        "photos: not read, because they are no images: 10 (0.raw, 1.raw, 2.raw, 3.raw, 4.raw and 5 more)"]
     write(folder, "raws/a.cr2")
     with pytest.raises(InputError, match=r"^--image='raws': holds no image; looked for .*; found a\.cr2$"):
         find("raws", ALPHA, "new")
