@@ -43,8 +43,8 @@ def get(name: str) -> None:
             reason = str(getattr(error, "reason", error)).strip() or type(error).__name__
             raise InputError(f"{model.url}: cannot be fetched ({reason}); try again, {by_hand}") from error
         if (digest := _sha256(file)) != model.sha256:
-            raise InputError(f"{model.url}: sha256 is {digest}, expected {model.sha256}; it was not fetched completely, "
-                             f"or was replaced; try again, {by_hand}")
+            raise InputError(f"{model.url}: sha256 is {digest}, expected {model.sha256}; it was not fetched "
+                             f"completely, or was replaced; try again, {by_hand}")
         _install(model, file, digest)
 
 
