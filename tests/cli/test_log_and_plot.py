@@ -74,6 +74,24 @@ def test_events_of_one_step_are_joined():
     assert training_log.by_step(lines) == [{"step": 2.0, "x": 1.0}, {"step": 3.0, "event": "a; b"}]
 
 
+def test_evaluations_of_checkpoints_are_curves(run, capsys):
+    for step, psnr in ((50, 20.0), (100, 24.0)):
+        folder = run / "evaluations" / f"step{step}"
+        folder.mkdir(parents=True)
+        result = {"method": "MAI", "protocol": "default", "pairs_sha256": "0", "edges": [0.1, 0.3], "step": step}
+        (folder / "result.json").write_text(json.dumps(result))
+        record = {"id": "a", "hole": "b", "pair": "c", "hole_ratio": 0.2, "psnr": psnr}
+        (folder / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in (
+            record, record | {"hole_ratio": 0.9, "psnr": "inf"})))  # fmt: skip
+    (folder.parent / "step100-lama").mkdir()
+    assert main(["plot", str(run)]) == 0, capsys.readouterr().err
+    page = (run / "curves.html").read_text()
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", page)[0] == "evaluation/psnr"
+    assert len(re.findall(r'class="point" transform', page.partition("<figcaption>validation")[0])) == 2
+    (folder / "result.json").write_text("{}")
+    assert main(["plot", str(run)]) == 1 and "step100: holds no evaluation" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("content", "message"), [
     (None, "log.jsonl: cannot be read"), ("[1]\n", "log.jsonl, line 1: is not a line of a training log"),
     ('{"step": 1}\n{"total": 1}\n', "line 2: is not a line"), ('{"step": 1, "a": []}\n', "line 1: is not"),

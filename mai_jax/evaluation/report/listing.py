@@ -9,7 +9,7 @@ from typing import Any
 
 from mai_jax.errors import InputError
 from mai_jax.evaluation.report import result_files, table4
-from mai_jax.evaluation.report.table4 import METRICS, Record
+from mai_jax.evaluation.report.table4 import METRICS
 
 FACTS = ("method", "step", "protocol", "pairs")  # fields of a result
 
@@ -53,18 +53,23 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield Path(current)
 
 
-def _row(path: Path, root: Path) -> dict[str, str]:
-    """Return the cells of an evaluation by column."""
+def means(path: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return the result of the evaluation in a folder, and the mean of each metric over all pairs inside the bins.
+
+    Raises InputError if the folder holds no evaluation.
+    """
     _, result, records = result_files.read(path)
-    row = {"evaluation": str(path.relative_to(root))} | {name: str(result.get(name, "-")) for name in FACTS}
     try:
-        row |= {name: METRICS[name].format(mean) for name, mean in _means(result, records).items()}
+        *_, inside = table4.by_column(records, result["edges"])
+        columns = {metric: table4.numbers(inside, metric, None) for metric in METRICS}
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: holds no evaluation ({error!r}); remove it or evaluate again") from error
+    return result, {metric: fmean(values) for metric, values in columns.items() if values}
+
+
+def _row(path: Path, root: Path) -> dict[str, str]:
+    """Return the cells of an evaluation by column."""
+    result, by_metric = means(path)
+    row = {"evaluation": str(path.relative_to(root))} | {name: str(result.get(name, "-")) for name in FACTS}
+    row |= {name: METRICS[name].format(mean) for name, mean in by_metric.items()}
     return row | ({"fid": f"{result['fid']:.2f}"} if isinstance(result.get("fid"), float) else {})
-
-
-def _means(result: dict[str, Any], records: Sequence[Record]) -> dict[str, float]:
-    *_, inside = table4.by_column(records, result["edges"])
-    columns = {metric: table4.numbers(inside, metric, None) for metric in METRICS}
-    return {metric: fmean(values) for metric, values in columns.items() if values}

@@ -1,17 +1,22 @@
-"""The curves of one or several trainings on one HTML page, and as one SVG file, straight from their logs."""
+"""The curves of one or several trainings on one HTML page, and as one SVG file, straight from their logs.
+
+Evaluations of several checkpoints, as `mai evaluate --step=all` writes them, are curves, too.
+"""
 
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from mai_jax.errors import InputError
-from mai_jax.evaluation.report import svg, training_curves
+from mai_jax.evaluation.report import listing, result_files, svg, training_curves
+from mai_jax.evaluation.report.table4 import PAPER_METRICS
 from mai_jax.files import write_atomically
 from mai_jax.training import training_log
 from mai_jax.training.training_log import Line
 
 LAST = ("learning_rate", "speed/steps_per_second", "speed/data_wait", "hole_ratio")
-LINEAR = ("validation/psnr", *LAST)  # others are logarithmic
+EVALUATED = {f"evaluation/{metric}": metric for metric in PAPER_METRICS}
+LINEAR = ("evaluation/psnr", "evaluation/ssim", "validation/psnr", *LAST)  # others are logarithmic
 
 
 def write(folders: Sequence[Path], output: Path) -> list[Path]:
@@ -21,7 +26,7 @@ def write(folders: Sequence[Path], output: Path) -> list[Path]:
     """
     if len(set(folders)) < len(folders):
         raise InputError(f"{folders[0]}: a folder is given twice; give it once")
-    logs = {str(folder): training_log.read(folder) for folder in folders}
+    logs = {str(folder): _evaluations(folder) + training_log.read(folder) for folder in folders}
     plots = draw(logs)
     if not plots:
         raise InputError(f"{', '.join(logs)}: the log holds no values yet; train at least run.log_every steps")
@@ -30,11 +35,23 @@ def write(folders: Sequence[Path], output: Path) -> list[Path]:
             _write(output / "curves.svg", svg.sheet(list(plots.values()), legend))]
 
 
+def _evaluations(folder: Path) -> list[Line]:
+    """Return the means of a run's evaluations with default flags as lines of a log, ascending."""
+    lines = []
+    for path in (folder / result_files.FOLDER).glob("step*/"):
+        if path.name.removeprefix("step").isdecimal():
+            result, means = listing.means(path)
+            scalars = {name: means[metric] for name, metric in EVALUATED.items() if metric in means}
+            lines.append({training_log.STEP: float(result["step"]), **scalars})
+    return sorted(lines, key=lambda line: line[training_log.STEP])
+
+
 def draw(logs: Mapping[str, Sequence[Line]]) -> dict[str, str]:
-    """Return the plots as SVG by name of the scalar: validation and total losses first, speed last."""
+    """Return the plots as SVG by name of the scalar: evaluation, validation and total losses first, speed last."""
     names = dict.fromkeys(name for lines in logs.values() for name in training_log.names(lines))
     ordered = sorted(names, key=lambda name: (LAST.index(name) + 1 if name in LAST else 0,
-                                              not name.startswith("validation/"), not name.endswith("/total")))
+                                              name not in EVALUATED, not name.startswith("validation/"),
+                                              not name.endswith("/total")))
     plots = {}
     for name in ordered:
         lines = {i: [(line[training_log.STEP], line[name]) for line in lines if name in line]
