@@ -57,7 +57,9 @@ class PackedReader:
         try:
             self.config: Config = config_lib.from_dict(json.loads(read_file(folder / CONFIG)))
             config_lib.check(self.config)
-        except (OSError, ValueError, RecursionError) as error:
+        except OSError as error:
+            raise InputError(f"{folder / CONFIG}: cannot be read ({error.strerror}); get the folder again") from error
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{folder / CONFIG}: cannot be read as JSON; get the folder again") from error
         except InputError as error:
             raise InputError(f"{folder / CONFIG}: {error}") from error

@@ -176,6 +176,7 @@ def test_a_folder_or_step_that_does_not_fit_is_refused(run, packed, capsys):
     ("model.safetensors", lambda data: data[:-9], "damaged, or not"),
     ("model.safetensors", lambda data: safetensors.numpy.save(safetensors.numpy.load(data)), "damaged, or not"),
     ("model.safetensors", lambda data: safetensors.numpy.save({}, {"step": "1", "crc32": "{}"}), "has no tensor"),
+    ("config.json", None, "cannot be read (No such file or directory)"),
     ("config.json", lambda data: data[:-9], "cannot be read as JSON"),
     ("config.json", lambda data: b"[" * 100_000, "cannot be read as JSON"),
     ("config.json", lambda data: b'{"seed": -1}', "config.seed"),
@@ -183,7 +184,10 @@ def test_a_folder_or_step_that_does_not_fit_is_refused(run, packed, capsys):
 def test_a_damaged_packed_model_is_refused(packed, tmp_path, file, change, words):
     for path in packed.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / file).write_bytes(change((packed / file).read_bytes()))
+    if change:
+        (tmp_path / file).write_bytes(change((packed / file).read_bytes()))
+    else:
+        (tmp_path / file).unlink()
     with pytest.raises(InputError) as error:
         model_loading.load_model(tmp_path)
     assert words in str(error.value) and str(tmp_path / file) in str(error.value)
