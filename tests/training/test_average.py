@@ -13,7 +13,7 @@ from mai_jax.batch import Batch
 from mai_jax.data.hole_sampler import make_hole_sampler
 from mai_jax.errors import InputError
 from mai_jax.inference.model_loading import load_model
-from mai_jax.models import MODELS
+from mai_jax.models.mai import MAI
 from mai_jax.training import train_state
 from mai_jax.training.checkpointing import CheckpointReader, CheckpointWriter
 from mai_jax.training.continuation import NO_CHANGES, Start
@@ -47,6 +47,7 @@ def assert_close(a, b, **tolerance):
 
 def test_a_batch_in_parts_has_the_gradients_of_the_whole():
     whole, in_parts = (run(tiny_config("", 9, batch_size=32, accumulate=parts)) for parts in (1, 4))
+    assert whole[0][1].ema is None
     assert whole[1].keys() == in_parts[1].keys() and in_parts[1]["finite"] == 1
     assert_close(whole[1], in_parts[1], rtol=1e-5)
     assert_close(whole[0][1].variables["params"], in_parts[0][1].variables["params"], atol=1e-6)
@@ -55,11 +56,10 @@ def test_a_batch_in_parts_has_the_gradients_of_the_whole():
     np.testing.assert_allclose(statistics[1], ratio * statistics[0], rtol=0.3)
 
 
-@pytest.mark.parametrize("method", ["mai", "pic"])
-def test_statistics_and_outputs_of_other_networks_pass_through_the_parts(method):
-    config = config_lib.Config(method=method, image_size=32, vgg16=config_lib.VGG16(weights="random", width=4))
-    config.generator.width = config.discriminator.width = config.pic.width = 4
-    model = MODELS[method](config)
+def test_statistics_and_outputs_of_other_networks_pass_through_the_parts():
+    config = config_lib.Config(image_size=32, vgg16=config_lib.VGG16(weights="random", width=4))
+    config.generator.width = config.discriminator.width = 4
+    model = MAI(config)
     model.prepare()
     images = jax.ShapeDtypeStruct((4, 32, 32, 3), jnp.float32)
     valid = jax.ShapeDtypeStruct((4, 32, 32, 1), jnp.float32)
@@ -86,7 +86,6 @@ def test_the_average_follows_the_weights():
         decay = min(0.25, (1 + number) / (10 + number))  # 2 / 11, 3 / 12, 0.25
         expected = jax.tree.map(lambda e, x, d=decay: d * e + (1 - d) * x, expected, state.variables)
         assert_close(state.ema, expected, rtol=1e-5, atol=1e-7)
-    assert run(tiny_config("", 9), 1)[0][1].ema is None
 
 
 def save(folder, config):

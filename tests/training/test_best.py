@@ -1,52 +1,25 @@
 """The best checkpoint by a validation metric: which one is kept, over restarts too, and its evaluation."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mai_jax import config as config_lib
 from mai_jax.cli.main import main
-from mai_jax.config import Losses, Run
+from mai_jax.config import Run
 from mai_jax.errors import InputError
-from mai_jax.inference.model_loading import load_model
-from mai_jax.training import best, checkpointing
+from mai_jax.evaluation.report import listing, result_files
+from mai_jax.training import best, checkpointing, train_state
 from mai_jax.training.checkpointing import CheckpointReader
-from mai_jax.training.trainer import train
-from tests.real_runs import logged
-from tests.tiny_model import tiny_config
-from tests.untrained import noise_photographs
+from tests.tiny_model import Tiny, tiny_config
 
-RUN = Run(save_every=2, keep_checkpoints=99, log_every=1, validation_every=1, validation_images=2, keep_best="psnr")
+RUN = Run(keep_best="psnr")
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    photographs = noise_photographs(tmp_path_factory.mktemp("data") / "photographs", 3, 40, 40)
-    return tiny_config(photographs, 4, ema_decay=0.5, run=RUN, losses=Losses(hole=6.0, valid=1.0))
-
-
-@pytest.fixture(scope="module")
-def finished(config, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "finished"
-    train(config, folder)
-    return folder
-
-
-def values(folder, metric="psnr"):
-    return {line["step"]: line[f"validation/{metric}"] for line in logged(folder) if f"validation/{metric}" in line}
-
-
-def test_the_best_step_is_kept_without_the_optimizer(finished):
-    psnr = values(finished)
-    assert psnr.keys() == {1, 2, 3, 4}
-    reader = CheckpointReader(finished / "best")
-    assert reader.step == max(psnr, key=psnr.get)
-    assert reader.meta["validation"] == {"metric": "psnr", "value": psnr[reader.step]}
-    assert reader.meta["arrays"].keys() == {"params", "ema"}
-    assert load_model(finished / "best").step == reader.step
-    assert checkpointing.steps(finished) == [2, 4]
+@pytest.fixture
+def config():
+    return tiny_config("sample_photos", 4, run=RUN)
 
 
 def save(config, folder, start, *steps):
@@ -83,14 +56,25 @@ def test_a_best_checkpoint_of_steps_that_run_again_under_another_config_is_remov
         save(changed, tmp_path, 3)
 
 
-def test_checkpoints_are_evaluated_by_name(finished, capsys):
-    assert main(["evaluate", f"--workdir={finished}", "--step=all"]) == 0, capsys.readouterr().err
-    *_, head, first, second = capsys.readouterr().out.splitlines()
-    assert head.split()[:2] == ["evaluation", "method"]
-    assert [line.split()[:3] for line in (first, second)] == [["step2", "Tiny", "2"], ["step4", "Tiny", "4"]]
-    best_step = CheckpointReader(finished / "best").step
-    assert main(["evaluate", f"--workdir={finished}", "--step=best"]) == 0
-    assert (finished / "evaluations" / f"step{best_step}" / "result.json").is_file()
+def test_checkpoints_are_evaluated_by_name(config, tmp_path, monkeypatch, capsys):
+    def write(target, output, *_, **__):
+        evaluated.append((target.stamp["step"], target.stamp["history"], str(output.relative_to(tmp_path))))
+        return output
+
+    monkeypatch.setattr(result_files, "write", write)
+    monkeypatch.setattr(listing, "table", lambda folder, evaluations: f"{folder.name}: {len(evaluations)}")
+    items = train_state.checkpoint_items(train_state.init_on_devices(Tiny(config), config))
+    meta = {"config": config_lib.to_dict(config), "history": [{"step": 1, "changes": ["a: 1 -> 2"]}]}
+    for folder, steps in ((tmp_path, (2, 4)), (tmp_path / "best", (3,))):
+        with checkpointing.CheckpointWriter(folder, keep=2) as writer:
+            for step in steps:
+                writer.save(step, items, meta)
+    history = ["after step 1: a: 1 -> 2"]
+    for flag, steps, output in (("all", (2, 4), "\nevaluations: 2\n"), ("best", (3,), ""), ("2", (2,), "")):
+        evaluated = []
+        assert main(["evaluate", f"--workdir={tmp_path}", f"--step={flag}"]) == 0, capsys.readouterr().err
+        assert evaluated == [(step, history, f"evaluations/step{step}") for step in steps]
+        assert capsys.readouterr().out == output
 
 
 @pytest.mark.parametrize(("flags", "message"), [

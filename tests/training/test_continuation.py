@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mai_jax.cli.main import main
-from mai_jax.config import Losses, Phase
+from mai_jax.config import Losses, Phase, to_dict
 from mai_jax.errors import InputError
-from mai_jax.evaluation import eval_target
 from mai_jax.training import continuation
-from mai_jax.training.checkpointing import CheckpointReader
+from mai_jax.training.checkpointing import CheckpointReader, CheckpointWriter
 from mai_jax.training.continuation import NO_CHANGES, Start
+from mai_jax.training.train_state import checkpoint_items
 from mai_jax.training.train_step import data_mesh
 from mai_jax.training.trainer import restore_or_init, train
 from tests.real_runs import logged
@@ -23,8 +23,10 @@ from tests.untrained import noise_photographs
 
 
 def tiny_config(photographs, steps, **fields):
-    """Return the config of a run with averaged weights and accumulated gradients."""
-    return plain_config(photographs, steps, **{"batch_size": 16, "accumulate": 2, "ema_decay": 0.9} | fields)
+    """Return the config of a run with averaged weights, accumulated gradients and a best checkpoint."""
+    config = plain_config(photographs, steps, **{"batch_size": 16, "accumulate": 2, "ema_decay": 0.9} | fields)
+    config.run.validation_every, config.run.keep_best = 1, "psnr"
+    return config
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def photographs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def six_steps(photographs, tmp_path_factory) -> Path:
-    """Return the folder of a run of six steps, with checkpoints of steps 2, 4 and 6."""
+    """Return the folder of a run of six steps, with checkpoints of steps 2, 4 and 6, and the best."""
     folder = tmp_path_factory.mktemp("runs") / "six"
     train(tiny_config(photographs, 6), folder)
     return folder
@@ -44,15 +46,22 @@ def arrays(folder: Path) -> dict:
     return CheckpointReader(folder).meta["arrays"]
 
 
+def test_the_best_step_is_kept_without_the_optimizer(six_steps):
+    psnr = {line["step"]: line["validation/psnr"] for line in logged(six_steps) if "validation/psnr" in line}
+    assert psnr.keys() == {1, 2, 3, 4, 5, 6}
+    reader = CheckpointReader(six_steps / "best")
+    assert reader.step == max(psnr, key=psnr.get) and reader.meta["arrays"].keys() == {"params", "ema"}
+    assert reader.meta["validation"] == {"metric": "psnr", "value": psnr[reader.step]}
+
+
 def test_a_run_goes_on_as_planned_and_with_changes(six_steps, photographs, tmp_path, caplog):
     caplog.set_level("INFO", logger="mai_jax")
     train(tiny_config(photographs, 4), tmp_path)
     train(tiny_config(photographs, 6), tmp_path)
-    assert arrays(tmp_path) == arrays(six_steps)
+    assert arrays(tmp_path) == arrays(six_steps) and arrays(tmp_path / "best") == arrays(six_steps / "best")
     events = [{"step": 5, "event": "after step 4: config.main_phase.steps: 4 -> 6"}]
     assert [line for line in logged(tmp_path) if "event" in line] == events
-    steps = [[line for line in logged(folder) if "hole_ratio" in line] for folder in (tmp_path, six_steps)]
-    assert steps[0] == steps[1] and len(steps[0]) == 6
+    assert [line for line in logged(tmp_path) if "event" not in line] == logged(six_steps)
     assert ("2 more steps, to step 6; learning rate: main to step 6: 0.0002, constant; it was 0.0002 and goes on at "
             "0.0002") in caplog.messages
 
@@ -60,7 +69,7 @@ def test_a_run_goes_on_as_planned_and_with_changes(six_steps, photographs, tmp_p
     first, second = {"step": 4, "changes": ["config.main_phase.steps: 4 -> 6"]}, {
         "step": 6, "changes": ["config.batch_size: 16 -> 32", "config.main_phase.steps: 6 -> 8"]}  # fmt: skip
     assert [CheckpointReader(tmp_path, step).history for step in (4, 6, 8)] == [[], [first], [first, second]]
-    assert eval_target.checkpoint(tmp_path).stamp["history"] == [
+    assert continuation.describe([first, second]) == [
         "after step 4: config.main_phase.steps: 4 -> 6",
         "after step 6: config.batch_size: 16 -> 32; config.main_phase.steps: 6 -> 8"]
 
@@ -141,9 +150,12 @@ def test_a_run_starts_from_the_weights_of_another(six_steps, photographs, tmp_pa
     jax.tree.map(np.testing.assert_array_equal, variables, saved)
     assert history == [{"step": 0, "changes": [f"initialized from {six_steps}@4"], "init_from": f"{six_steps}@4"}]
 
-    train(config, tmp_path / "new", Start(init_from=str(six_steps)))
-    assert CheckpointReader(tmp_path / "new").history[0]["init_from"] == f"{six_steps}@6"
-    assert logged(tmp_path / "new")[0] == {"step": 1, "event": f"after step 0: initialized from {six_steps}@6"}
+    newest = Start(init_from=str(six_steps))
+    state, history = restore_or_init(Tiny(config), config, tmp_path / "new", data_mesh(), newest)
+    assert history[0]["init_from"] == f"{six_steps}@6"
+    assert continuation.describe(history) == [f"after step 0: initialized from {six_steps}@6"]
+    with CheckpointWriter(tmp_path / "new", keep=1) as writer:
+        writer.save(2, checkpoint_items(state), {"config": to_dict(config), "history": history})
     for name in ("", f"{six_steps}", f"{six_steps}@6"):  # the same command resumes
         assert start_of(config, tmp_path / "new", Start(init_from=name))[1][0]["init_from"] == f"{six_steps}@6"
     with pytest.raises(InputError, match=r"new/checkpoints/2 is of a run that started from .*six@6; leave the flag"):
