@@ -149,7 +149,7 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), [
-    (b'"method": "mai"', b'"method": "evil"', "'evil' is unknown"),
+    (b'"method": "mai"', b'"method": "evil"', "config.method='evil': no such method"),
     (b'"image_size": 32', b'"image_size": 65536', "must be at most 4096"),
     (b'"image_size": 32', b'"image_size": "32"', "must be a whole number"),
     (b'"width": 8', b'"width": 100000', "must be at most 4096"),
