@@ -22,7 +22,7 @@ from mai_jax.config_fields import KINDS, FieldInfo, describe
 from mai_jax.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from mai_jax.training.continuation import Start
+    from mai_jax.training.continuation import StartOptions
 
 CONFIG_HELP = "a config: quickstart, places2, ... or a file, with :VARIANT for another method or an ablation"
 QUOTES = ("'", '"')
@@ -49,11 +49,11 @@ def add_start(parser: argparse.ArgumentParser) -> None:
                              "in --workdir; default: none, but a run may get more steps")  # fmt: skip
 
 
-def start(given: argparse.Namespace) -> "Start":
+def start(given: argparse.Namespace) -> "StartOptions":
     """Return the values of the flags of `add_start`. Raises InputError for a field that may not change."""
-    from mai_jax.training.continuation import Start
+    from mai_jax.training.continuation import StartOptions
 
-    return Start(tuple(given.continue_with), given.init_from, given.init_partial)
+    return StartOptions(tuple(given.continue_with), given.init_from, given.init_partial)
 
 
 def load(given: argparse.Namespace) -> Config:

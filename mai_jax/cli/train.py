@@ -48,9 +48,9 @@ def run(given: argparse.Namespace) -> int:
         jax.config.update("jax_platforms", "cpu")
         return 0 if replay(Path(given.replay)) else 1
     config, workdir = config_argument.load(given), config_argument.workdir(given)
-    how = config_argument.start(given)
+    options = config_argument.start(given)
     distributed.initialize(given.coordinator, given.processes, given.process)
     if distributed.is_main_process() and (sentence := accelerators.unused()):
         log.warning("%s", sentence)
-    ended_by = train(config, workdir, how)
+    ended_by = train(config, workdir, options)
     return 130 if ended_by == signal.SIGINT else 0

@@ -10,19 +10,19 @@ from mai_jax.doctor import environment, forecast, holes, photographs
 from mai_jax.doctor.report import Finding, Section, quiet, summary
 from mai_jax.errors import InputError
 from mai_jax.training import trainer
-from mai_jax.training.continuation import NO_CHANGES, Start
+from mai_jax.training.continuation import NO_CHANGES, StartOptions
 from mai_jax.training.train_step import data_mesh
 
 PARTS: tuple[sources.Part, ...] = ("train", "test")
 
 
-def examine(config: Config, workdir: Path, steps: int, how: Start = NO_CHANGES) -> bool:
+def examine(config: Config, workdir: Path, steps: int, options: StartOptions = NO_CHANGES) -> bool:
     """Print the report. Return whether it has no errors. Raises InputError for an unusable config.
 
-    `steps` is the length of the dry run; `how` allows changes of the config of an existing run.
+    `steps` is the length of the dry run; `options` allows changes of the config of an existing run.
     """
     trainer.check(config, data_mesh())
-    return _print(_sections(config, workdir, steps, how))
+    return _print(_sections(config, workdir, steps, options))
 
 
 def examine_environment() -> bool:
@@ -39,7 +39,7 @@ def _print(sections: Iterable[Section]) -> bool:
     return all(finding.severity != "error" for finding in findings)
 
 
-def _sections(config: Config, workdir: Path, steps: int, how: Start) -> Iterator[Section]:
+def _sections(config: Config, workdir: Path, steps: int, options: StartOptions) -> Iterator[Section]:
     yield environment.section()
     yield forecast.disk(config, workdir)
     missing = next((name for name in (config.data.train, config.data.test) if not _is_available(name)), None)
@@ -59,7 +59,7 @@ def _sections(config: Config, workdir: Path, steps: int, how: Start) -> Iterator
         return
     yield holes.ratios_section(hole_sampler, config)
     if steps and not missing:
-        yield forecast.training(config, workdir, source["train"], hole_sampler, steps, how)
+        yield forecast.training(config, workdir, source["train"], hole_sampler, steps, options)
 
 
 def _photographs(source: dict[sources.Part, sources.Source], config: Config) -> Iterator[Section]:

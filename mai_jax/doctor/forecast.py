@@ -24,7 +24,7 @@ from mai_jax.errors import RunError
 from mai_jax.models import model_class
 from mai_jax.models.base import Model
 from mai_jax.training import checkpointing, continuation, init_from, metric_writer, train_state
-from mai_jax.training.continuation import NO_CHANGES, Start
+from mai_jax.training.continuation import NO_CHANGES, StartOptions
 from mai_jax.training.metric_writer import MetricLogger, MetricWriter
 from mai_jax.training.nonfinite import Diverged, NonfiniteSteps, describe
 from mai_jax.training.train_state import TrainState
@@ -61,22 +61,23 @@ def disk(config: Config, workdir: Path) -> Section:
 
 
 def training(
-    config: Config, workdir: Path, source: Source, hole_sampler: HoleSampler, steps: int, how: Start = NO_CHANGES
+    config: Config, workdir: Path, source: Source, hole_sampler: HoleSampler, steps: int,
+    options: StartOptions = NO_CHANGES,
 ) -> Section:  # fmt: skip
     """Return the section on memory and time. Compiles the step and runs `steps` steps on `source`; writes no files."""
     mesh = data_mesh()
     kind = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
     result = Section(f"training on {kind}")
     try:
-        reader = continuation.latest(config, workdir, how)
+        reader = continuation.latest(config, workdir, options)
         done = 0 if reader is None else reader.step
         if done >= config.total_steps:
             result.facts.append(f"all {done:,} steps are done")
             return result
         model = model_class(config.method)(config, config.phase_of(done + 1))
         model.prepare()
-        if reader is None and how.init_from:
-            init_from.take(how, train_state.variable_shapes(model, config))
+        if reader is None and options.init_from:
+            init_from.take(options, train_state.variable_shapes(model, config))
         compiled = compile_train_step(model, config, hole_sampler, mesh)
         if _memory(result, compiled, mesh):
             speed = dry_run(model, config, compiled, source, hole_sampler, mesh, steps)

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Start:
+class StartOptions:
     """How training starts in its folder, besides the config.
 
     `continue_with` are the changeable fields, or sections, that may differ from the checkpoint's config. A new run
@@ -56,13 +56,13 @@ class Start:
                                  "(except adam); give another --workdir")
 
 
-NO_CHANGES = Start()
+NO_CHANGES = StartOptions()
 
 
-def latest(config: Config, workdir: Path, how: Start = NO_CHANGES) -> CheckpointReader | None:
+def latest(config: Config, workdir: Path, options: StartOptions = NO_CHANGES) -> CheckpointReader | None:
     """Return the newest checkpoint, or None.
 
-    Raises InputError if it belongs to a run with another config, unless `how` and the number of steps that are done
+    Raises InputError if it belongs to a run with another config, unless `options` and the number of steps that are done
     allow the change.
     """
     if not checkpointing.steps(workdir):
@@ -72,7 +72,7 @@ def latest(config: Config, workdir: Path, how: Start = NO_CHANGES) -> Checkpoint
     if any(field in STEPS for field in changes):
         _check_steps(reader, config, workdir)
     refused = [field for field in changes if field not in STEPS
-               and not (_may_change(field) and _within(field, how.continue_with))]
+               and not (_may_change(field) and _within(field, options.continue_with))]
     if refused:
         flag = f", or --continue-with={','.join(name.removeprefix('config.') for name in refused)} to go on with these"
         possible = all(map(_may_change, refused))

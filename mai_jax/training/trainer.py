@@ -31,7 +31,7 @@ from mai_jax.models.base import Model
 from mai_jax.training import continuation, distributed, init_from, train_state
 from mai_jax.training.best import BestCheckpoint
 from mai_jax.training.checkpointing import CheckpointWriter
-from mai_jax.training.continuation import NO_CHANGES, Start
+from mai_jax.training.continuation import NO_CHANGES, StartOptions
 from mai_jax.training.hooks import Profile, Validation
 from mai_jax.training.metric_writer import MetricLogger, MetricWriter, NullWriter
 from mai_jax.training.nonfinite import Diverged, NonfiniteSteps
@@ -45,11 +45,11 @@ Images = Iterator[UInt8[np.ndarray, "b h w 3"]]
 History = Sequence[dict[str, Any]]
 
 
-def train(config: Config, workdir: str | Path, how: Start = NO_CHANGES) -> signal.Signals | None:
+def train(config: Config, workdir: str | Path, options: StartOptions = NO_CHANGES) -> signal.Signals | None:
     """Train to the end of the last phase, resuming from the newest checkpoint in `workdir` if there is one.
 
-    `how` allows changes of the config since that checkpoint, or names initial parameters. Returns the signal that ended
-    the training early (all completed steps are saved), or None. Raises RunError.
+    `options` allows changes of the config since that checkpoint, or names initial parameters. Returns the signal that
+    ended the training early (all completed steps are saved), or None. Raises RunError.
     """
     workdir, mesh = Path(workdir), data_mesh()
     check(config, mesh)
@@ -63,7 +63,7 @@ def train(config: Config, workdir: str | Path, how: Start = NO_CHANGES) -> signa
     with distributed.abort_all_on_error(), contextlib.ExitStack() as stack:
         if is_main:
             stack.enter_context(workdir_lock(workdir))
-        state, history = restore_or_init(model, config, workdir, mesh, how)
+        state, history = restore_or_init(model, config, workdir, mesh, options)
         start = int(state.step)
         distributed.assert_same_config(config, workdir, start)
         if is_main:
@@ -246,19 +246,19 @@ def phase_ends(config: Config) -> list[int]:
 
 
 def restore_or_init(
-    model: Model, config: Config, workdir: Path, mesh: Mesh, how: Start = NO_CHANGES
+    model: Model, config: Config, workdir: Path, mesh: Mesh, options: StartOptions = NO_CHANGES
 ) -> tuple[TrainState, History]:  # fmt: skip
     """Return the state of the newest checkpoint, or the initial state if there is no checkpoint, and the history."""
     replicated = NamedSharding(mesh, PartitionSpec())
-    reader = continuation.latest(config, workdir, how)
+    reader = continuation.latest(config, workdir, options)
     if reader is None:
         state = train_state.init_on_devices(model, config, replicated)
-        if not how.init_from:
+        if not options.init_from:
             return state, []
-        variables, entry = init_from.take(how, jax.device_get(state.variables))
+        variables, entry = init_from.take(options, jax.device_get(state.variables))
         ema = jax.tree.map(np.copy, variables) if config.ema_decay else None
         return state.replace(**jax.device_put({**variables, "ema": ema}, replicated)), [entry]
-    init_from.check_resumed(how, reader)
+    init_from.check_resumed(options, reader)
     shapes = jax.eval_shape(lambda: train_state.checkpoint_items(train_state.init_state(model, config)))
     items = {name: reader.read(name, item) for name, item in shapes.items() if name in reader.meta["arrays"]}
     if "ema" in shapes and "ema" not in items:  # switched on by --continue-with

@@ -14,7 +14,7 @@ from mai_jax.cli.main import main
 from mai_jax.errors import InputError
 from mai_jax.inference import Inpainter, model_loading, model_registry
 from mai_jax.training import init_from, packed_model
-from mai_jax.training.continuation import Start
+from mai_jax.training.continuation import StartOptions
 from tests.untrained import public_lama, untrained_run
 
 HOLE = np.zeros((40, 50), bool)
@@ -130,7 +130,7 @@ def test_a_packed_model_is_the_one_that_was_trained(run, packed):
 
 def test_a_run_starts_from_a_packed_model(run, packed):
     trained = model_loading.load_model(run).variables
-    start = Start(init_from=str(packed), init_partial=True)
+    start = StartOptions(init_from=str(packed), init_partial=True)
     variables, entry = init_from.take(start, jax.tree.map(np.zeros_like, trained))
     jax.tree.map(np.testing.assert_array_equal, variables["params"]["generator"], trained["params"]["generator"])
     assert not any(leaf.any() for leaf in jax.tree.leaves(variables["params"]["discriminator"]))

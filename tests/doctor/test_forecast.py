@@ -19,7 +19,7 @@ from mai_jax.data.hole_sampler import make_hole_sampler
 from mai_jax.doctor import examine, forecast
 from mai_jax.models import MODELS
 from mai_jax.training import checkpointing, continuation, train_state
-from mai_jax.training.continuation import NO_CHANGES, Start
+from mai_jax.training.continuation import NO_CHANGES, StartOptions
 from tests.cheap_compilation import environment
 
 ROOT = Path(__file__).parents[2]
@@ -54,8 +54,8 @@ class FakeStep(jax.stages.Compiled):
 @pytest.fixture
 def forecast_of(monkeypatch):
     monkeypatch.setattr(forecast, "compile_train_step", lambda *_: FakeStep())
-    return lambda workdir, source=None, how=NO_CHANGES: forecast.training(
-        TINY, workdir, source or sources.open_source(TINY.data, "train"), HOLE_SAMPLER, 3, how)
+    return lambda workdir, source=None, options=NO_CHANGES: forecast.training(
+        TINY, workdir, source or sources.open_source(TINY.data, "train"), HOLE_SAMPLER, 3, options)
 
 
 def test_memory_speed_and_finish_time(forecast_of, tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_a_run_of_another_config_is_refused_and_a_finished_one_needs_nothing(for
 
 
 def test_initial_weights_that_cannot_be_read_are_an_error(forecast_of, tmp_path):
-    [finding] = forecast_of(tmp_path / "run", how=Start(init_from=str(tmp_path / "none"))).findings
+    [finding] = forecast_of(tmp_path / "run", options=StartOptions(init_from=str(tmp_path / "none"))).findings
     assert finding.severity == "error" and "none: no such folder" in finding.message
     assert not (tmp_path / "run").exists()
 

@@ -12,7 +12,7 @@ from mai_jax.config import Losses, Phase, to_dict
 from mai_jax.errors import InputError
 from mai_jax.training import continuation
 from mai_jax.training.checkpointing import CheckpointReader, CheckpointWriter
-from mai_jax.training.continuation import NO_CHANGES, Start
+from mai_jax.training.continuation import NO_CHANGES, StartOptions
 from mai_jax.training.train_state import checkpoint_items
 from mai_jax.training.train_step import data_mesh
 from mai_jax.training.trainer import restore_or_init, train
@@ -65,7 +65,7 @@ def test_a_run_goes_on_as_planned_and_with_changes(six_steps, photographs, tmp_p
     assert ("2 more steps, to step 6; learning rate: main to step 6: 0.0002, constant; it was 0.0002 and goes on at "
             "0.0002") in caplog.messages
 
-    train(tiny_config(photographs, 8, batch_size=32), tmp_path, Start(("batch_size",)))
+    train(tiny_config(photographs, 8, batch_size=32), tmp_path, StartOptions(("batch_size",)))
     first, second = {"step": 4, "changes": ["config.main_phase.steps: 4 -> 6"]}, {
         "step": 6, "changes": ["config.batch_size: 16 -> 32", "config.main_phase.steps: 6 -> 8"]}  # fmt: skip
     assert [CheckpointReader(tmp_path, step).history for step in (4, 6, 8)] == [[], [first], [first, second]]
@@ -78,7 +78,7 @@ def test_the_new_shape_of_a_decaying_schedule_is_logged(six_steps, photographs, 
     caplog.set_level("INFO", logger="mai_jax")
     config = tiny_config(photographs, 6, main_phase=Phase(steps=12, schedule="cosine"))
     config.finetune_phase.steps = 3
-    reader = continuation.latest(config, six_steps, Start(("main_phase",)))
+    reader = continuation.latest(config, six_steps, StartOptions(("main_phase",)))
     continuation.log_schedule(reader, config)
     assert caplog.messages == ["9 more steps, to step 15; learning rate: main to step 12: 0.0002, cosine decay to 0; "
                                "finetune to step 15: 5e-05, constant; it was 0.0002 and goes on at 0.0001"]
@@ -123,10 +123,10 @@ def test_another_config_is_refused_with_the_flag_that_allows_it(six_steps, photo
                                          r"--continue-with=batch_size,losses.hole to go on"):
         continuation.latest(config, six_steps)
     with pytest.raises(InputError, match=r"another config: config.batch_size: 16 -> 32; give"):
-        continuation.latest(config, six_steps, Start(("losses",)))
-    assert continuation.latest(config, six_steps, Start(("config.batch_size", "losses.hole"))).step == 6
+        continuation.latest(config, six_steps, StartOptions(("losses",)))
+    assert continuation.latest(config, six_steps, StartOptions(("config.batch_size", "losses.hole"))).step == 6
     with pytest.raises(InputError, match=r"seed: 0 -> 1; give the same values, or another --workdir$"):
-        continuation.latest(dataclasses.replace(config, seed=1, batch_size=16), six_steps, Start(("losses",)))
+        continuation.latest(dataclasses.replace(config, seed=1, batch_size=16), six_steps, StartOptions(("losses",)))
 
 
 @pytest.mark.parametrize(("name", "message"), [
@@ -135,33 +135,33 @@ def test_another_config_is_refused_with_the_flag_that_allows_it(six_steps, photo
 ])
 def test_fields_that_may_not_change_cannot_be_named(name, message):
     with pytest.raises(InputError, match=f"--continue-with={name}: {message}"):
-        Start((name,))
+        StartOptions((name,))
 
 
-def start_of(config, folder, how=NO_CHANGES):
-    state, history = restore_or_init(Tiny(config), config, folder, data_mesh(), how)
+def start_of(config, folder, options=NO_CHANGES):
+    state, history = restore_or_init(Tiny(config), config, folder, data_mesh(), options)
     return jax.device_get(state.variables), history
 
 
 def test_a_run_starts_from_the_weights_of_another(six_steps, photographs, tmp_path, capsys, monkeypatch):
     config = tiny_config(photographs, 2, seed=5)
-    variables, history = start_of(config, tmp_path / "new", Start(init_from=f"{six_steps}@4"))
+    variables, history = start_of(config, tmp_path / "new", StartOptions(init_from=f"{six_steps}@4"))
     saved = CheckpointReader(six_steps, 4).read("params", variables)
     jax.tree.map(np.testing.assert_array_equal, variables, saved)
     assert history == [{"step": 0, "changes": [f"initialized from {six_steps}@4"], "init_from": f"{six_steps}@4"}]
 
-    newest = Start(init_from=str(six_steps))
+    newest = StartOptions(init_from=str(six_steps))
     state, history = restore_or_init(Tiny(config), config, tmp_path / "new", data_mesh(), newest)
     assert history[0]["init_from"] == f"{six_steps}@6"
     assert continuation.describe(history) == [f"after step 0: initialized from {six_steps}@6"]
     with CheckpointWriter(tmp_path / "new", keep=1) as writer:
         writer.save(2, checkpoint_items(state), {"config": to_dict(config), "history": history})
     for name in ("", f"{six_steps}", f"{six_steps}@6"):  # the same command resumes
-        assert start_of(config, tmp_path / "new", Start(init_from=name))[1][0]["init_from"] == f"{six_steps}@6"
+        assert start_of(config, tmp_path / "new", StartOptions(init_from=name))[1][0]["init_from"] == f"{six_steps}@6"
     with pytest.raises(InputError, match=r"new/checkpoints/2 is of a run that started from .*six@6; leave the flag"):
-        start_of(config, tmp_path / "new", Start(init_from=f"{six_steps}@4"))
+        start_of(config, tmp_path / "new", StartOptions(init_from=f"{six_steps}@4"))
     with pytest.raises(InputError, match="started from random initial parameters"):
-        start_of(tiny_config(photographs, 6), six_steps, Start(init_from=f"{six_steps}"))
+        start_of(tiny_config(photographs, 6), six_steps, StartOptions(init_from=f"{six_steps}"))
 
 
 def test_weights_that_do_not_fit_are_named_and_taken_in_part_only_on_request(six_steps, photographs, tmp_path, caplog):
@@ -170,11 +170,11 @@ def test_weights_that_do_not_fit_are_named_and_taken_in_part_only_on_request(six
     config.generator.width = 8
     with pytest.raises(InputError, match=r"3 arrays differ, as listed above, the first is params/generator/layers_0/"
                                          r"bias \(float32\[4\] there, float32\[8\] here\); .* --init-partial"):
-        start_of(config, tmp_path, Start(init_from=str(six_steps)))
+        start_of(config, tmp_path, StartOptions(init_from=str(six_steps)))
     assert [line.partition(":")[0] for line in caplog.messages] == [
         "params/generator/layers_0/bias", "params/generator/layers_0/kernel", "params/generator/layers_2/kernel"]
     caplog.clear()
-    variables, history = start_of(config, tmp_path, Start(init_from=str(six_steps), init_partial=True))
+    variables, history = start_of(config, tmp_path, StartOptions(init_from=str(six_steps), init_partial=True))
     assert history[0]["changes"] == [f"initialized from {six_steps}@6 (2 of 5 arrays)"]
     assert len(caplog.messages) == 4 and "2 of 5 arrays are initialized" in caplog.messages[-1]
     initial, _ = start_of(config, tmp_path)
