@@ -10,14 +10,19 @@ shifted out of the map are empty, and Eq. 8 is a sum of shifted slices: S'[q, p]
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-BLOCK_SCORES = 9 * 2**18  # of one image and block, halo included; more is not faster, fewer recompute more halo rows
+# Scores of one image and block, halo included. Fewer recompute more halo rows; on a CPU, more are not faster. On a GPU
+# they are launches, too: a map of 64 x 64 is one block.
+BLOCK_SCORES = 9 * 2**18
+GPU_BLOCK_SCORES = 9 * 2**22
 LARGEST_SHIFT = 40.0  # exp(-2 * 40) is still a normal float32
 
 
@@ -36,13 +41,13 @@ def attend(
     """
     _, h, w, _ = unit.shape
     halo = window // 2
-    grid = _Grid(h, w, halo, _rows(h, w, halo))
-    return jax.vmap(partial(_attend, grid, scale))(unit, values, valid[..., 0])
+    on_gpu, elsewhere = (_Grid(h, w, halo, _rows(h, w, halo, most)) for most in (GPU_BLOCK_SCORES, BLOCK_SCORES))
+    return jax.vmap(partial(_attend, (on_gpu, elsewhere), scale))(unit, values, valid[..., 0])
 
 
-def _rows(h: int, w: int, halo: int) -> int:
-    """Return the query rows per block: equal parts of h within BLOCK_SCORES, at least as many as its halo rows."""
-    affordable = BLOCK_SCORES // ((w + halo) * (h + 2 * halo) * (w + halo)) - 2 * halo
+def _rows(h: int, w: int, halo: int, scores: int) -> int:
+    """Return the query rows per block: equal parts of h within `scores`, at least as many as its halo rows."""
+    affordable = scores // ((w + halo) * (h + 2 * halo) * (w + halo)) - 2 * halo
     blocks = -(-h // max(affordable, 2 * halo, 1))
     return -(-h // blocks)
 
@@ -105,14 +110,41 @@ class _Grid:
         return sum(s[d : d + n, d : d + m] for d in range(2 * k + 1))  # type: ignore[return-value]
 
 
+Grids = tuple[_Grid, _Grid]  # on a GPU, elsewhere
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _attend(
-    grid: _Grid, scale: float, unit: Float[Array, "h w c"], values: Float[Array, "h w c"], valid: Float[Array, "h w"]
+    grids: Grids, scale: float, unit: Float[Array, "h w c"], values: Float[Array, "h w c"], valid: Float[Array, "h w"]
 ) -> Float[Array, "h w c"]:
-    return _forward(grid, scale, unit, values, valid)[0]
+    return _forward(grids, scale, unit, values, valid)[0]
 
 
-def _forward(grid: _Grid, scale: float, unit: Array, values: Array, valid: Array) -> tuple[Array, tuple[Array, ...]]:
+def _forward(grids: Grids, scale: float, unit: Array, values: Array, valid: Array) -> tuple[Array, tuple[Array, ...]]:
+    out, lse = _by_platform(_forward_in_blocks, grids, scale, unit, values, valid)
+    return out, (unit, values, valid, lse)
+
+
+def _backward(
+    grids: Grids, scale: float, saved: tuple[Array, ...], gradient: Float[Array, "h w c"]
+) -> tuple[Array, Array, None]:
+    return *_by_platform(_backward_in_blocks, grids, scale, *saved, gradient), None
+
+
+_attend.defvjp(_forward, _backward)
+
+
+def _by_platform(form: Callable[..., Any], grids: Grids, scale: float, *operands: Array) -> Any:
+    on_gpu, elsewhere = (partial(form, grid, scale) for grid in grids)
+    if grids[0] == grids[1]:
+        return elsewhere(*operands)
+    return lax.platform_dependent(*operands, cuda=on_gpu, default=elsewhere)
+
+
+def _forward_in_blocks(
+    grid: _Grid, scale: float, unit: Array, values: Array, valid: Array
+) -> tuple[Float[Array, "h w c"], Float[Array, "keys"]]:
+    """Return the output, and the logarithm of the sum of exponentials of each position of the flat map."""
     all_q, v = grid.flatten(unit), grid.all_keys(grid.flatten(values))[grid.margin : -grid.margin or None]
     k, background = grid.all_keys(all_q), grid.all_keys(grid.flatten(valid)) > 0
     inside = grid.flatten(jnp.ones_like(valid)) > 0
@@ -127,23 +159,26 @@ def _forward(grid: _Grid, scale: float, unit: Array, values: Array, valid: Array
         lse = jnp.where(grid.block(inside, i) & (total > 0), peak + jnp.log(total), jnp.inf)
         # An exponential, because XLA would recompute a cheaper form for each of the slices that propagate reads.
         scores = weights * jnp.exp(peak - lse)[:, None]
-        return _product(grid.propagate(scores).astype(values.dtype), v, 1, 0), lse
+        out = _product(grid.propagate(scores).astype(values.dtype), v, 1, 0)
+        return out, lse[grid.margin : grid.margin + grid.queries]
 
     out, lse = lax.map(attend_block, jnp.arange(grid.blocks))
-    return grid.unflatten(out).astype(values.dtype), (unit, values, valid, lse)
+    return grid.unflatten(out).astype(values.dtype), lse.reshape(-1)[: grid.keys]
 
 
-def _backward(
-    grid: _Grid, scale: float, saved: tuple[Array, ...], gradient: Float[Array, "h w c"]
-) -> tuple[Array, Array, None]:
-    unit, values, valid, all_lse = saved
+def _backward_in_blocks(
+    grid: _Grid, scale: float, unit: Array, values: Array, valid: Array, lse: Float[Array, "keys"],
+    gradient: Float[Array, "h w c"],
+) -> tuple[Float[Array, "h w c"], Float[Array, "h w c"]]:  # fmt: skip
+    """Return the gradients of `unit` and `values`."""
+    below = grid.blocks * grid.queries - grid.keys
+    all_lse = jnp.pad(lse, (grid.margin, grid.margin + below), constant_values=jnp.inf)
     all_q, all_d_out = grid.flatten(unit), grid.flatten(gradient)
     k, v, background = (grid.all_keys(a) for a in (all_q, grid.flatten(values), grid.flatten(valid) > 0))
     query_slice, key_slice = (slice(grid.margin, grid.margin + n) for n in (grid.queries, grid.keys))
 
-    def step(sums: tuple[Array, Array], block: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
-        i, lse = block
-        q, d_out = grid.block(all_q, i), grid.block(all_d_out, i)
+    def step(sums: tuple[Array, Array], i: Array) -> tuple[tuple[Array, Array], Array]:
+        q, d_out, lse = (grid.block(a, i) for a in (all_q, all_d_out, all_lse))
         logits = scale * _product(q, k, 1, 1) - lse[:, None]
         scores = jnp.exp(jnp.where(background, logits, -jnp.inf))
         dv = _product(d_out[query_slice], grid.propagate(scores).astype(values.dtype), 0, 0)
@@ -156,12 +191,9 @@ def _backward(
         return (sums[0] + dk, sums[1] + dv), _product(d_logits, k[key_slice], 1, 0)
 
     zero = jnp.zeros_like(v[key_slice].T, dtype=all_lse.dtype)
-    (dk, dv), dq = lax.scan(step, (zero, zero), (jnp.arange(grid.blocks), all_lse))
+    (dk, dv), dq = lax.scan(step, (zero, zero), jnp.arange(grid.blocks))
     d_unit = grid.unflatten(dq) + grid.unflatten(dk.T)
-    return d_unit.astype(unit.dtype), grid.unflatten(dv.T).astype(values.dtype), None
-
-
-_attend.defvjp(_forward, _backward)
+    return d_unit.astype(unit.dtype), grid.unflatten(dv.T).astype(values.dtype)
 
 
 def _peak(logits: Float[Array, "q p"], scale: float) -> Float[Array, " q"]:

@@ -8,7 +8,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from mai_jax.batch import Masked
-from mai_jax.nn.convolution import convolve, convolve_enlarged, enlarge
+from mai_jax.nn.convolution import convolve, convolve_enlarged, enlarge, window_sum
 
 Map = Float[Array, "b h w _"]
 
@@ -75,8 +75,7 @@ def _renormalize(
     """Return the output of Eq. 2-5, given the convolution of Eq. 1 without bias."""
     convolved = checkpoint_name(convolved, "conv")
     valid: Array = sum(valid * c for valid, c in zip(valids, channels, strict=True))  # type: ignore[assignment]
-    window = jnp.ones((size, size, 1, 1), valid.dtype)
-    coverage = convolve(valid, window, stride, size // 2)  # M, summed over the window and all channels
+    coverage = window_sum(valid, size, stride)  # M, summed over the window and all channels
     full = size**2 * sum(channels)  # E
     covered = coverage > 0
     out = convolved * jnp.where(covered, full / jnp.where(covered, coverage, 1), 0).astype(convolved.dtype)  # Eq. 4

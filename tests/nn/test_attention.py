@@ -53,7 +53,7 @@ def by_loops(x, valid, scale, window):
 @pytest.fixture
 def set_block_rows(monkeypatch):
     """The function that sets the number of query rows of a block."""
-    return lambda rows: monkeypatch.setattr(blockwise_attention, "_rows", lambda h, w, halo: rows)
+    return lambda rows: monkeypatch.setattr(blockwise_attention, "_rows", lambda *_: rows)
 
 
 def value_and_gradient(x, valid, **settings):
@@ -188,6 +188,15 @@ def test_blockwise_never_stores_the_scores_of_all_pairs():
     features = Masked(jnp.zeros((1, 64, 64, 4)), jnp.ones((1, 64, 64, 1)))
     gradient = jax.jit(jax.grad(lambda x: jnp.sum(attend(features._replace(x=x), implementation="blockwise") ** 2)))
     assert gradient.lower(features.x).compile().memory_analysis().temp_size_in_bytes < 48 * 2**20
+
+
+def test_on_a_gpu_a_map_of_64_x_64_is_one_block():
+    """The positions of the block's rows and of one row above and below, by those of the keys and of the margins."""
+    features = Masked(jnp.zeros((1, 64, 64, 4)), jnp.ones((1, 64, 64, 1)))
+    traced = jax.jit(jax.grad(lambda x: jnp.sum(attend(features._replace(x=x)) ** 2))).trace(features.x)
+    all_pairs = {platform: "4292x4292" in traced.lower(lowering_platforms=(platform,)).as_text()
+                 for platform in ("cuda", "tpu", "cpu")}  # fmt: skip
+    assert all_pairs == {"cuda": True, "tpu": False, "cpu": False}
 
 
 def test_blockwise_under_every_transformation(x64, set_block_rows):

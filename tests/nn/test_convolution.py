@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mai_jax.nn.convolution import LARGE, SMALL, convolve, convolve_enlarged, enlarge, for_linen
+from mai_jax.nn.convolution import LARGE, SMALL, convolve, convolve_enlarged, enlarge, for_linen, window_sum
 
 
 def general(x, kernel, stride, padding):
@@ -51,6 +51,13 @@ def test_enlarged_equals_the_convolution_of_the_enlarged_map(x64, size):
 def test_enlarge_repeats_rows_and_columns():
     x = jnp.arange(4.0).reshape(1, 2, 2, 1)
     np.testing.assert_array_equal(enlarge(x)[0, :, :, 0], np.kron([[0, 1], [2, 3]], np.ones((2, 2))))
+
+
+@pytest.mark.parametrize(("size", "window", "stride"), [((9, 6), 3, 1), ((16, 12), 7, 2), ((1, 2), 5, 2)])
+def test_a_window_sum_is_the_convolution_with_ones(x64, size, window, stride):
+    (x,) = draw((2, *size, 1))
+    assert_same(lambda x: window_sum(x, window, stride),
+                lambda x: general(x, jnp.ones((window, window, 1, 1)), stride, window // 2), x)
 
 
 def lowered_for_a_tpu(f, *operands):
