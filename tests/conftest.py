@@ -16,6 +16,11 @@ from jaxtyping import install_import_hook
 install_import_hook("mai_jax", "beartype.beartype").__enter__()
 
 
+def pytest_collection_modifyitems(items):
+    """Start with the files that take minutes, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: not item.path.name.startswith(("test_trainer", "test_distributed")))  # stable
+
+
 @pytest.fixture(scope="module", autouse=True)
 def free_compiled_programs():
     """Free the compiled programs of each test file, up to a gigabyte, which no other file uses."""
