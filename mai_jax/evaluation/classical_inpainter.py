@@ -7,8 +7,8 @@ from jaxtyping import Bool
 
 from mai_jax.errors import InputError
 from mai_jax.evaluation.classical import METHODS
+from mai_jax.inference.accepted_inputs import as_arrays
 from mai_jax.inference.inpainter import Inpainter
-from mai_jax.inference.library_inputs import as_arrays
 from mai_jax.inference.tiling import Pixels
 
 MARGIN = 32  # pixels around the hole that a method sees; it reads three

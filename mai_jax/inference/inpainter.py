@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 from mai_jax.batch import Batch, Completion, Masked
 from mai_jax.config import Config
 from mai_jax.inference import model_registry, tiling
-from mai_jax.inference.library_inputs import as_arrays
+from mai_jax.inference.accepted_inputs import as_arrays
 from mai_jax.inference.model_loading import load_model
 from mai_jax.inference.tiling import Pixels, Plan, Window
 from mai_jax.models import title
@@ -76,7 +76,7 @@ class Inpainter:
     def __call__(self, image: Any, hole: Any) -> Pixels:
         """Return the photograph, uint8 or uint16 [h, w, 3] of any size, with its hole, bool [h, w], filled.
 
-        Both may also be JAX arrays, images of Pillow, or files (see `library_inputs.as_arrays`). Pixels outside the
+        Both may also be JAX arrays, images of Pillow, or files (see `accepted_inputs.as_arrays`). Pixels outside the
         hole are returned bit for bit. A photograph larger than `config.image_size` is processed in windows around its
         holes (see `tiling`), so memory and time depend on the hole. Raises InputError for inputs of another kind.
         """

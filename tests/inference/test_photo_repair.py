@@ -3,6 +3,7 @@
 import io
 import logging
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -10,7 +11,7 @@ from PIL import Image, ImageOps
 from mai_jax.errors import InputError
 from mai_jax.inference import Inpainter
 from mai_jax.inference.photo_jobs import Job
-from mai_jax.inference.photo_repair import fill, grow
+from mai_jax.inference.photo_repair import fill
 from tests.untrained import untrained_run
 
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "I;16")
@@ -20,8 +21,6 @@ TRIALS, LARGE = 500, ((3000, 2000), (1, 3000), (2000, 1), (1500, 900))
 
 @pytest.fixture(scope="module")
 def inpainter(tmp_path_factory):
-    import jax
-
     return Inpainter.from_checkpoint(untrained_run(tmp_path_factory.mktemp("run")), devices=jax.devices()[:1])
 
 
@@ -205,9 +204,13 @@ def test_a_mask_that_marks_nothing_is_an_error_or_a_copy_that_is_not_called_fill
         assert after.format == "PNG"
 
 
-def test_an_opaque_photograph_has_nothing_to_fill(inpainter, tmp_path):
-    image = save(tmp_path / "in.png", np.full((40, 40, 4), 255, np.uint8))
-    with pytest.raises(InputError, match=r"in\.png: no pixel is to be filled \(the transparent part is the hole\)"):
+@pytest.mark.parametrize(("channels", "message"), [
+    (4, r"in\.png: no pixel is to be filled \(the transparent part is the hole\)"),
+    (3, "has no transparency to define its hole; give --mask=FILE"),
+])
+def test_an_opaque_photograph_needs_a_mask(inpainter, tmp_path, channels, message):
+    image = save(tmp_path / "in.png", np.full((40, 40, channels), 255, np.uint8))
+    with pytest.raises(InputError, match=message):
         fill(inpainter, Job(image, (), tmp_path / "out.png"))
 
 
@@ -229,15 +232,6 @@ def test_masks_as_people_make_them_fill_the_same_hole(inpainter, tmp_path):
         fill(inpainter, Job(image, (soft,), tmp_path / "s.png"))
     fill(inpainter, Job(image, (soft,), tmp_path / "s.png"), mask_threshold=60)
     assert (tmp_path / "s.png").read_bytes() == results[0]
-
-
-def test_grow_reaches_to_its_radius():
-    hole = np.zeros((60, 70), bool)
-    hole[[2, 40], [3, 60]] = True
-    y, x = np.mgrid[:60, :70]
-    near = (np.hypot(y - 2, x - 3) <= 7) | (np.hypot(y - 40, x - 60) <= 7)
-    np.testing.assert_array_equal(grow(hole, 7), near)
-    np.testing.assert_array_equal(grow(hole, 0), hole)
 
 
 def test_the_output_suffix_selects_the_format(inpainter, tmp_path):
@@ -275,12 +269,6 @@ def test_an_unusable_file_is_one_line_and_nothing_is_written(inpainter, tmp_path
         fill(inpainter, Job(tmp_path / "in.png", (mask,), tmp_path / "new" / "out.png"))
     assert "\n" not in str(error.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png", "m.png"]
-
-
-def test_a_photograph_without_transparency_needs_a_mask(inpainter, tmp_path):
-    image = save(tmp_path / "in.png", np.zeros((20, 20, 3), np.uint8))
-    with pytest.raises(InputError, match="has no transparency to define its hole; give --mask=FILE"):
-        fill(inpainter, Job(image, (), tmp_path / "out.png"))
 
 
 def test_the_longest_name_of_a_file_is_written_and_a_longer_one_is_an_error(inpainter, tmp_path):
