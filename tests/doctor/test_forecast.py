@@ -21,6 +21,7 @@ from mai_jax.models import MODELS
 from mai_jax.training import checkpointing, continuation, train_state
 from mai_jax.training.continuation import NO_CHANGES, StartOptions
 from tests.cheap_compilation import environment
+from tests.untrained import noise_photographs
 
 ROOT = Path(__file__).parents[2]
 TINY = Config(
@@ -149,7 +150,9 @@ def command(tmp_path, *flags):
 
 
 def test_a_clean_run_is_forecast_and_exits_with_0(tmp_path):
-    code, out = command(tmp_path, "--steps=4")
+    # Small files: reading larger ones may be slower than the tiny network's steps, which is a warning.
+    train, test = (noise_photographs(tmp_path / name, 6, 44, width) for name, width in (("train", 48), ("test", 52)))
+    code, out = command(tmp_path, "--steps=4", f"--config.data.train={train}", f"--config.data.test={test}")
     assert code == 0 and out.endswith("\n\nno errors, no warnings: nothing would stop the training\n"), out
     needed, share, total = map(float, re.search(
         r"memory: a step needs (.*) MiB, (.*)% of (.*) GiB", out).groups())
