@@ -150,9 +150,10 @@ def command(tmp_path, *flags):
 
 
 def test_a_clean_run_is_forecast_and_exits_with_0(tmp_path):
-    # Small files: reading larger ones may be slower than the tiny network's steps, which is a warning.
-    train, test = (noise_photographs(tmp_path / name, 6, 44, width) for name, width in (("train", 48), ("test", 52)))
-    code, out = command(tmp_path, "--steps=4", f"--config.data.train={train}", f"--config.data.test={test}")
+    # Small files and a slower network: waiting for photographs is a warning, also on a busy machine.
+    train, test = (noise_photographs(tmp_path / name, 6, 72, width) for name, width in (("train", 76), ("test", 80)))
+    code, out = command(tmp_path, "--steps=4", f"--config.data.train={train}", f"--config.data.test={test}",
+                        "--config.image_size=64", "--config.data.shorter_side=72", "--config.generator.width=24")
     assert code == 0 and out.endswith("\n\nno errors, no warnings: nothing would stop the training\n"), out
     needed, share, total = map(float, re.search(
         r"memory: a step needs (.*) MiB, (.*)% of (.*) GiB", out).groups())
