@@ -42,10 +42,8 @@ def random_hole(rng, h, w):
     """Return an empty or a full hole, one pixel, or a few rectangles, most of which touch a border."""
     hole = np.zeros((h, w), bool)
     kind = rng.integers(6)
-    if kind == 0:
-        return hole
-    if kind == 1:
-        return ~hole
+    if kind < 2:
+        return ~hole if kind else hole
     if kind == 2:
         hole[rng.integers(h), rng.integers(w)] = True
         return hole
