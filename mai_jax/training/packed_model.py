@@ -114,7 +114,7 @@ def write(
     leaves = traverse_util.flatten_dict(for_prediction(variables), sep="/")
     tensors = {name: _stored(name, leaf, half) for name, leaf in leaves.items()}
     # Of the values as they are read, which is float32 in both cases.
-    checksums = {name: zlib.crc32(tensor.astype(np.float32)) for name, tensor in tensors.items()}
+    checksums = {name: zlib.crc32(tensor.astype(np.float32).data) for name, tensor in tensors.items()}
     metadata = {"format": "np", "mai_jax": mai_jax.__version__, "step": str(step), "crc32": json.dumps(checksums)}
     config = without_places(config)
     parameters = sum(tensor.size for name, tensor in tensors.items() if name.startswith("params/"))
