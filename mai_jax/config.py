@@ -58,7 +58,7 @@ class Generator:
     leaky_slope: float = option(0.2, "Negative slope of the decoder's LeakyReLU; the paper gives none.")
     norm: str = option("batch", "Normalization; region = valid and missing positions apart (the paper's future work).",
                        choices=("batch", "region"))
-    smooth_fill: bool = option(False, "Predict the difference from a smooth (biharmonic) fill; not in the paper.")
+    smooth_fill: bool = option(False, "Show the network a smooth (biharmonic) fill to add to; not in the paper.")
     attention_stages: tuple[int, ...] = option(
         (1, 2), "Attention stages: 1 after Decode_4 (32x32 at 256 px), 2 after Decode_3 (64x64).",
         rule=(lambda stages: set(stages) <= {1, 2}, "may hold 1 and 2"))
