@@ -144,7 +144,7 @@ def _stored(name: str, leaf: Any, half: bool) -> np.ndarray:
 
 def without_places(config: Config) -> Config:
     """Return the config without the folders and files of the machine that trained it."""
-    train, test = (given if given in sources.NAMED else default for given, default in (
+    train, test = (given if sources.is_public(given) else default for given, default in (
         (config.data.train, Data().train), (config.data.test, Data().test)))
     data = dataclasses.replace(config.data, train=train, test=test)
     return dataclasses.replace(config, data=data, holes=Holes(), vgg16=VGG16(), run=Run())
