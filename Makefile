@@ -4,7 +4,7 @@ CONSTRAINTS ?= constraints.txt
 PINS := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 BIN := .venv/bin
 
-.PHONY: quickstart tables test lint torture audit install pictures docs
+.PHONY: quickstart tables test lint torture audit lock sbom install pictures docs
 
 # Train a small model on CPU and evaluate it: runs/quickstart/
 quickstart: .venv/installed
@@ -30,6 +30,18 @@ torture: .venv/installed-dev
 # List known vulnerabilities of the versions in constraints.txt; needs a network.
 audit: .venv/installed-dev
 	$(BIN)/python -m tools.vulnerabilities
+
+# Write requirements.lock from pyproject.toml and constraints.txt: every package of the commands, repair page and
+# classical methods included, with its hashes, for all supported Pythons and platforms. Needs uv and a network.
+lock:
+	uv pip compile pyproject.toml --extra classical --extra demo --extra heif --constraint constraints.txt --universal \
+	  --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock
+
+# Write a software bill of materials (CycloneDX) of requirements.lock: build/sbom.json. Needs cyclonedx-bom.
+sbom:
+	mkdir -p build
+	cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/sbom.json
 
 install: .venv/installed
 

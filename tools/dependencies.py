@@ -42,6 +42,10 @@ a licence that is not permissive. The exceptions, under MPL-2.0, have no obligat
 Known vulnerabilities of these versions: `python -m tools.vulnerabilities` queries osv.dev, which has the advisories of
 PyPI and GitHub, and fails with exit code 1 if there are any.
 
+requirements.lock has the same versions with the hashes of their files, for every supported Python and platform, so that
+`pip install --require-hashes --requirement requirements.lock` installs what was tested or nothing. `make lock` writes
+it, with uv; `make sbom` writes a software bill of materials of it, with cyclonedx-bom.
+
 ## Why each run-time dependency is there
 
 In the order of requirements.txt; what would replace a package is named where that is realistic.
