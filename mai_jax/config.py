@@ -21,7 +21,8 @@ class Data:
     """Training and test photographs: a name of `data.sources.NAMED`, or an address (docs/data.md)."""
 
     train: str = option("sample_photos", "Training photographs: a named source, a folder, a list of paths (.txt, "
-                                         ".flist, .csv), an archive (.zip, .tar), or tfds:NAME[/CONFIG][:SPLIT].")
+                                         ".flist, .csv), an archive (.zip, .tar), tfds:NAME[/CONFIG][:SPLIT] or "
+                                         "hf:NAME[:SPLIT].")
     test: str = option("", "Test photographs, as train; empty = the part that the training source holds out.")
     unreadable: str = option("stop", "What training does at a photograph that it cannot read: stop, or skip it, name "
                                      "it in the log, and stop if these are more than 5 %.", choices=("stop", "skip"))

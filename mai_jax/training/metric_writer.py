@@ -164,8 +164,8 @@ class MetricLogger:
         self._data_wait += seconds
 
     def add_event(self, step: int, text: str) -> None:
-        """Log a sentence about the run."""
-        log.warning("%s", text)
+        """Log a sentence about the run. Processes but the main one, which have no file, print only errors."""
+        log.log(logging.ERROR if isinstance(self._writer, NullWriter) else logging.WARNING, "%s", text)
         self._writer.write_event(step, text)
 
     def mark_dispatched(self, step: int) -> None:
