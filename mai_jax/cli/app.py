@@ -35,6 +35,9 @@ def command() -> Iterator[Outcome]:
             yield outcome
         except RunError as error:
             outcome.exit_code = _fail(str(error))
+        except BrokenPipeError:  # stdout was closed, as by `head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would flush it at its end
+            outcome.exit_code = _fail("standard output was closed before the end")
         except OSError as error:
             if error.filename is None and error.errno not in DISK:
                 raise
@@ -43,6 +46,13 @@ def command() -> Iterator[Outcome]:
             outcome.exit_code = _fail(str(message))
         except KeyboardInterrupt:
             outcome.exit_code = 130
+
+
+def log_to_stderr() -> None:
+    """Write the messages of the running command to stderr, so that stdout holds its result only."""
+    for handler in logging.getLogger("mai_jax").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(sys.stderr)
 
 
 def run(main: Callable[[], int | None]) -> int:

@@ -12,7 +12,7 @@
     HEIF    *                                channel                ICC, EXIF, XMP; needs the extra `heif`
     JPEG    close: same coding tables        -                      every segment: ICC, EXIF, XMP, IPTC, JFIF
 
-    *  re-encoded with `LOSSY_QUALITY`, because these files do not record their quality.
+    *  re-encoded with `LOSSY_QUALITY` or a given quality, because these files do not record theirs.
 
 Modes (1-bit, grey, palette, CMYK, with or without alpha), size and bit depth are preserved. A JPEG keeps its
 quantisation tables, chroma subsampling, kind of Huffman tables and progressive coding. The EXIF orientation is applied
@@ -28,7 +28,7 @@ bits, AVIF and HEIC with more than 8 bits, premultiplied alpha, separate 16-bit 
 
 from mai_jax.image_io.decode import decode
 from mai_jax.image_io.embedded_metadata import apply_orientation
-from mai_jax.image_io.encode import encode
+from mai_jax.image_io.encode import QUALITY_FORMATS, encode
 from mai_jax.image_io.photo import FORMAT_OF_SUFFIX, MAX_PIXELS, Photo
 
-__all__ = ["FORMAT_OF_SUFFIX", "MAX_PIXELS", "Photo", "apply_orientation", "decode", "encode"]
+__all__ = ["FORMAT_OF_SUFFIX", "MAX_PIXELS", "QUALITY_FORMATS", "Photo", "apply_orientation", "decode", "encode"]

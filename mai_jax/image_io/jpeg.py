@@ -15,14 +15,19 @@ STANDALONE = {0x00, 0x01, *range(0xD0, 0xD9)}  # markers without a length
 STANDARD_DC = bytes([0, 0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, *range(12)])  # ITU-T T.81, table K.3
 
 
-def rewrite(source: bytes, header: JpegImagePlugin.JpegImageFile, samples: Samples, *, transposed: bool) -> bytes:
+def rewrite(
+    source: bytes, header: JpegImagePlugin.JpegImageFile, samples: Samples, *, transposed: bool,
+    quality: int | None = None,
+) -> bytes:  # fmt: skip
     """Return a JPEG of the samples with the coding parameters and metadata segments of `source`.
 
-    `transposed` means that the samples are rotated by 90 degrees against `source`.
+    `transposed` means that the samples are rotated by 90 degrees against `source`. `quality` selects other tables than
+    those of `source`.
     """
     pixels = io.BytesIO()
+    tables: dict = {"qtables": _tables(header)} if quality is None else {"quality": quality}
     pillow_image(samples).save(
-        pixels, "JPEG", qtables=_tables(header), subsampling=_subsampling(header, transposed=transposed),
+        pixels, "JPEG", **tables, subsampling=_subsampling(header, transposed=transposed),
         progressive=bool(header.info.get("progressive")), optimize=not _standard_huffman(source),
         keep_rgb=samples.mode == "RGB" and _is_stored_as_rgb(header))  # fmt: skip
     encoded = pixels.getvalue()

@@ -13,6 +13,7 @@ from mai_jax.files import EXTENSIONS, list_folder, name_some
 from mai_jax.image_io import FORMAT_OF_SUFFIX
 
 ALPHA = "alpha"  # in place of a mask: the hole is the transparent part of the photograph
+STREAM = Path("-")  # in place of a file: standard input or output
 PHOTO_EXTENSIONS = tuple(dict.fromkeys([*EXTENSIONS, *FORMAT_OF_SUFFIX]))
 
 
@@ -25,26 +26,38 @@ class Job:
     output: Path
 
 
+class Problem(NamedTuple):
+    """A photograph without a job, and why."""
+
+    image: Path
+    message: str
+
+
 class Found(NamedTuple):
-    """The jobs; `problems` are errors of photographs without a job, `notes` say which files are left out."""
+    """The jobs, the photographs without one, and `notes` that say which files are left out."""
 
     jobs: list[Job]
-    problems: list[str]
+    problems: list[Problem]
     notes: list[str]
 
 
-def find(images: str, masks: str, output: str) -> Found:
+def find(images: str, masks: str, output: str, ending: str | None = None) -> Found:
     """Return one job per photograph.
 
     `images` is a file, a folder, searched recursively, or a glob. `masks` is one file for all photographs, a folder or
-    a glob of files matched by name, or "alpha". `output` is a file if `images` is one file, otherwise a folder. Masks
-    and earlier results among the images are left out. Raises InputError if a file is missing, no photograph has a mask,
-    or an output would overwrite an input.
+    a glob of files matched by name, or "alpha". `output` is a file if `images` is one file, otherwise a folder, in
+    which results of another format than that of `ending` ("png") get this ending. "-" is standard input or output.
+    Masks and earlier results among the images are left out. Raises InputError if a file is missing, no photograph has a
+    mask, or an output would overwrite an input.
     """
     photos, unread = _expand(images, "--image")
     target = Path(output).expanduser()
+    is_one = _is_file(images)
+    is_file = is_one and not output.endswith("/") and not os.path.isdir(target)
+    _check_streams(images, masks, output, is_one=is_one, is_file=is_file)
     _check_output(target, output)
-    is_one = Path(images).expanduser().is_file()
+    if is_file:
+        _check_ending(output, ending)
     notes = [f"{images}: not read, because they are no images: {len(unread)} ({name_some(unread)})"] if unread else []
     if not is_one and not _root(images).resolve().is_relative_to(target.resolve()):
         photos, results = _split(photos, lambda path: path.resolve().is_relative_to(target.resolve()))
@@ -54,25 +67,68 @@ def find(images: str, masks: str, output: str) -> Found:
         photos, left_out = _split(photos, lambda path: path.resolve() in used)
         notes += [f"{images}: not filled, because they are masks: {len(left_out)}"] if left_out else []
     missing = [path for name, path in photos.items() if masks != ALPHA and not by_photo[name]]
-    problems = [f"{path}: has no mask of its name in --mask={masks}; add it ({path.stem}.png or {path.stem}_mask.png), "
-                "or name one mask file for all" for path in missing]
-    is_file = is_one and not output.endswith("/") and not os.path.isdir(target)
-    jobs = [Job(path, tuple(by_photo[name]), target if is_file else target / name)
+    problems = [Problem(path, f"{path}: has no mask of its name in --mask={masks}; add it ({path.stem}.png or "
+                        f"{path.stem}_mask.png), or name one mask file for all") for path in missing]
+    jobs = [Job(path, tuple(by_photo[name]), target if is_file else target / _with_ending(name, ending))
             for name, path in photos.items() if path not in missing]
     if not jobs and problems:
-        raise InputError(problems[0] + (f" ({len(problems)} photographs have none)" if len(problems) > 1 else ""))
+        more = f" ({len(problems)} photographs have none)" if len(problems) > 1 else ""
+        raise InputError(problems[0].message + more)
     if not jobs:
         raise InputError(f"{images}: holds no photograph to fill ({'; '.join(notes)}); name another folder")
     inputs = used | {job.image.resolve() for job in jobs}
     for job in jobs:
-        if job.output.resolve() in inputs:
+        if job.output != STREAM and job.output.resolve() in inputs:
             raise InputError(f"--output={output}: would overwrite {job.output}, which is read; name another place")
-    return Found(jobs, problems, notes)
+    jobs, same_names = _unique(jobs)
+    return Found(jobs, problems + same_names, notes)
+
+
+def _check_streams(images: str, masks: str, output: str, *, is_one: bool, is_file: bool) -> None:
+    stream = str(STREAM)
+    if images == masks == stream:
+        raise InputError("--image=- and --mask=-: there is one standard input; name a file for one of them")
+    if images == stream and not is_file:
+        raise InputError(f"--output={output}: a photograph from standard input has no name; name a file, or - for "
+                         "standard output")
+    if output == stream and not is_one:
+        raise InputError("--output=-: is for one photograph; name a folder for several")
+
+
+def _check_ending(output: str, ending: str | None) -> None:
+    """Raise InputError if the name of the one result is that of another format than `ending`."""
+    named = FORMAT_OF_SUFFIX.get(PurePath(output).suffix.lower())
+    if ending is not None and named not in (None, FORMAT_OF_SUFFIX[f".{ending}"]):
+        raise InputError(f"--output={output}: has the ending of a {named} file, and --format={ending} is given; leave "
+                         "out --format or change the name")
+
+
+def _with_ending(name: str, ending: str | None) -> str:
+    path = PurePath(name)
+    if ending is None or FORMAT_OF_SUFFIX.get(path.suffix.lower()) == FORMAT_OF_SUFFIX[f".{ending}"]:
+        return name
+    return path.with_suffix(f".{ending}").as_posix()
+
+
+def _unique(jobs: list[Job]) -> tuple[list[Job], list[Problem]]:
+    """Return the jobs without those whose result has the name of an earlier one, as x.jpg and x.png with an ending."""
+    first: dict[Path, Job] = {}
+    for job in jobs:
+        first.setdefault(job.output, job)
+    return list(first.values()), [
+        Problem(job.image, f"{job.image}: its result would be {job.output}, as that of {first[job.output].image}; "
+                "rename one of them") for job in jobs if first[job.output] is not job]  # fmt: skip
+
+
+def _is_file(pattern: str) -> bool:
+    return pattern == str(STREAM) or Path(pattern).expanduser().is_file()
 
 
 def _check_output(target: Path, output: str) -> None:
     """Raise InputError for a device or pipe, which cannot be replaced as a whole."""
     parent = target.parent.resolve()
+    if target == STREAM:
+        return
     is_device = parent in (Path("/dev"), Path("/dev/pts")) or parent.is_relative_to("/proc")
     if is_device or (os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target)):
         raise InputError(f"--output={output}: is neither a file nor a folder; name a file to write")
@@ -84,6 +140,8 @@ def _expand(pattern: str, flag: str) -> tuple[dict[str, Path], list[str]]:
     Raises InputError, which names `flag`.
     """
     path = Path(pattern).expanduser()
+    if pattern == str(STREAM):
+        return {pattern: path}, []
     if path.is_dir():
         found, others = list_folder(pattern, flag, PHOTO_EXTENSIONS)
         return {name: path / name for name in found}, others
@@ -101,7 +159,7 @@ def _expand(pattern: str, flag: str) -> tuple[dict[str, Path], list[str]]:
 def _root(pattern: str) -> Path:
     """Return the folder itself, or the folders before the first part of a pattern with a wildcard."""
     path = Path(pattern).expanduser()
-    if path.exists():
+    if path.exists() or path == STREAM:
         return path
     return Path(*path.parts[: next(i for i, part in enumerate(path.parts) if glob.has_magic(part))])
 
@@ -120,7 +178,7 @@ def _masks(images: dict[str, Path], masks: str, root: Path) -> tuple[dict[str, l
     if masks == ALPHA:
         return {name: [] for name in images}, set()
     found, _ = _expand(masks, "--mask")
-    if Path(masks).expanduser().is_file():
+    if _is_file(masks):
         return {name: list(found.values()) for name in images}, {path.resolve() for path in found.values()}
     stems = {_stem(name) for name in images}
     mask_root = _root(masks).resolve()

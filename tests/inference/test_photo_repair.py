@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from mai_jax.errors import InputError
 from mai_jax.inference import Inpainter
+from mai_jax.inference.options import Options
 from mai_jax.inference.photo_jobs import Job
 from mai_jax.inference.photo_repair import fill
 from tests.untrained import untrained_run
@@ -69,7 +70,7 @@ def test_nothing_outside_the_hole_changes(inpainter, tmp_path):
                                 (("photo", suffix), ("mask", "png"), ("filled", suffix)))
         photo(rng, mode, h, w).save(source)
         Image.fromarray(hole).save(mask)
-        done = fill(inpainter, Job(source, (mask,), target), allow_empty=True)
+        done = fill(inpainter, Job(source, (mask,), target), Options(allow_empty=True))
         assert done.status == ("filled" if hole.any() else "unchanged")
         (mode_before, size_before, before), (mode_after, size_after, after) = raw(source), raw(target)
         case = (trial, mode, suffix, h, w)
@@ -114,7 +115,7 @@ def test_the_hole_is_blended_unless_the_prediction_is_wanted_as_it_is(inpainter,
     image, mask = save(tmp_path / "in.png", pixels), save(tmp_path / "m.png", hole)
     results = {}
     for blend in ("gradient", "none"):
-        fill(inpainter, Job(image, (mask,), tmp_path / f"{blend}.png"), blend=blend)
+        fill(inpainter, Job(image, (mask,), tmp_path / f"{blend}.png"), Options(blend=blend))
         results[blend] = np.asarray(Image.open(tmp_path / f"{blend}.png")).astype(int)
         np.testing.assert_array_equal(results[blend][~hole], pixels[~hole])
     np.testing.assert_array_equal(results["none"], inpainter(pixels, hole))
@@ -135,7 +136,7 @@ def test_a_mask_on_the_stored_pixels_is_turned_with_the_photograph(inpainter, tm
         with pytest.raises(InputError, match=r"mask\.png: the mask is 50 x 30, as the pixels of .*in\.png are stored, "
                            r"but an EXIF tag turns them to 30 x 50 .*; give --mask-orientation=stored$"):
             fill(inpainter, job)
-    assert fill(inpainter, job, mask_orientation="stored").status == "filled"
+    assert fill(inpainter, job, Options(mask_orientation="stored")).status == "filled"
     with Image.open(tmp_path / "in.png") as image:
         upright = np.asarray(ImageOps.exif_transpose(image))
         turned = np.asarray(ImageOps.exif_transpose(_tagged(hole, exif))) > 0
@@ -172,7 +173,7 @@ def test_mask_means_selects_the_polarity(inpainter, tmp_path, inverse):
     hole[3:8, 3:8] = True
     image, a, b = save(tmp_path / "in.png", pixels), tmp_path / "a.png", tmp_path / "b.png"
     fill(inpainter, Job(image, (save(tmp_path / "m.png", hole),), a))
-    fill(inpainter, Job(image, (save(tmp_path / "k.png", ~hole),), b), mask_means=inverse)
+    fill(inpainter, Job(image, (save(tmp_path / "k.png", ~hole),), b), Options(mask_means=inverse))
     assert a.read_bytes() == b.read_bytes()
 
 
@@ -192,12 +193,12 @@ def test_a_mask_that_marks_nothing_is_an_error_or_a_copy_that_is_not_called_fill
     image = save(tmp_path / f"in.{suffix}", np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
     job = Job(image, (save(tmp_path / "e.png", empty),), tmp_path / "new" / f"out.{suffix}")
     with pytest.raises(InputError, match=r"e\.png: no pixel is to be filled \(.* is the hole, but no .*--allow-empty"):
-        fill(inpainter, job, grow_by=3)
+        fill(inpainter, job, Options(grow_by=3))
     assert not job.output.parent.exists()
-    done = fill(inpainter, job, allow_empty=True)
+    done = fill(inpainter, job, Options(allow_empty=True))
     assert done.status == "unchanged" and done.share == 0
     assert job.output.read_bytes() == image.read_bytes()
-    fill(inpainter, Job(image, job.masks, tmp_path / "other.png"), allow_empty=True)
+    fill(inpainter, Job(image, job.masks, tmp_path / "other.png"), Options(allow_empty=True))
     with Image.open(tmp_path / "other.png") as after:
         assert after.format == "PNG"
 
@@ -228,7 +229,7 @@ def test_masks_as_people_make_them_fill_the_same_hole(inpainter, tmp_path):
     soft = save(tmp_path / "soft.png", np.where(hole, 90, np.arange(1600).reshape(40, 40) % 50).astype(np.uint8))
     with pytest.raises(InputError, match=r"soft\.png: .* give --mask-threshold=N"):
         fill(inpainter, Job(image, (soft,), tmp_path / "s.png"))
-    fill(inpainter, Job(image, (soft,), tmp_path / "s.png"), mask_threshold=60)
+    fill(inpainter, Job(image, (soft,), tmp_path / "s.png"), Options(mask_threshold=60))
     assert (tmp_path / "s.png").read_bytes() == results[0]
 
 
@@ -246,7 +247,7 @@ def test_the_attention_picture_is_written(inpainter, tmp_path):
     image = save(tmp_path / "in.png", np.random.default_rng(0).integers(0, 255, (80, 90, 3), np.uint8))
     hole = np.zeros((80, 90), bool)
     hole[20:40, 30:50] = True
-    fill(inpainter, Job(image, (save(tmp_path / "m.png", hole),), tmp_path / "out.png"), attention=True)
+    fill(inpainter, Job(image, (save(tmp_path / "m.png", hole),), tmp_path / "out.png"), Options(attention=True))
     with Image.open(tmp_path / "out_attention.png") as picture:
         assert min(picture.size) > 150
 
@@ -275,7 +276,7 @@ def test_the_longest_name_of_a_file_is_written_and_a_longer_one_is_an_error(inpa
     fill(inpainter, Job(image, (mask,), tmp_path / "new" / image.name))
     assert [path.name for path in (tmp_path / "new").iterdir()] == [image.name]
     with pytest.raises(InputError, match=r"attention\.png: cannot be written .*; give a shorter name$"):
-        fill(inpainter, Job(image, (mask,), tmp_path / "other" / image.name), attention=True)
+        fill(inpainter, Job(image, (mask,), tmp_path / "other" / image.name), Options(attention=True))
     assert list((tmp_path / "other").iterdir()) == []  # without its picture the result would be skipped the next time
 
 

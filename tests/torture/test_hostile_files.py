@@ -20,7 +20,7 @@ from mai_jax.evaluation.dataset import FolderEvalDataset, ImageEvalDataset
 from mai_jax.evaluation.mask_benchmark import manifest
 from mai_jax.evaluation.report import result_files
 from mai_jax.files import MAX_BYTES, read_file
-from mai_jax.inference import model_loading, photo_repair
+from mai_jax.inference import model_loading, photo_files
 from mai_jax.training import checkpointing
 from tests.torture import seed_inputs, worker
 from tests.torture.mutation import fix_png_checksums
@@ -66,7 +66,7 @@ def special_file(request, tmp_path):
 def test_special_files_are_refused_without_blocking(special_file, tmp_path):
     with pytest.raises(OSError):
         read_file(special_file)
-    refused(photo_repair._read, special_file)
+    refused(photo_files.read, special_file)
     refused(mask_reader.read_file, special_file, "hole")
     refused(manifest.load, special_file)
     refused(result_files.join, [tmp_path / "nothing"], "default")
