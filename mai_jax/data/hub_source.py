@@ -35,7 +35,7 @@ class HubImages:
 
 
 def open_address(address: str, setting: str, part: str, *, has_test: bool) -> HubImages:
-    """Return the images of "hf:NAME[:SPLIT]", as `tfds_source.open_address`; fetch the data set if needed."""
+    """Return the images of `hf:NAME[:SPLIT]`, as `tfds_source.open_address`; fetch the data set if needed."""
     match = ADDRESS.fullmatch(address)
     if match is None:
         raise InputError(f"{setting}={address!r}: write {PREFIX}NAME or {PREFIX}NAME:SPLIT")

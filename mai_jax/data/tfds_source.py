@@ -62,7 +62,7 @@ class TfdsImages:
 
 
 def open_address(address: str, setting: str, part: str, *, has_test: bool) -> TfdsImages:
-    """Return the images of "tfds:NAME[/CONFIG][:SPLIT]" for the part "train" or "test"; prepare the set if needed.
+    """Return the images of `tfds:NAME[/CONFIG][:SPLIT]` for the part "train" or "test"; prepare the set if needed.
 
     Without SPLIT the set's own are used: "train", and "test" or else "validation". Raises InputError, which names
     `setting`, for an address that is not of this form, and if nothing is left for the test.
