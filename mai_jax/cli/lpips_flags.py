@@ -6,7 +6,7 @@ from typing import Any
 from mai_jax.cli.arguments import Switch
 from mai_jax.errors import InputError
 
-NETS = ("vgg", "alex")  # of evaluation/lpips.py, which is slow to import
+NETS = ("vgg", "alex")  # of nn/lpips.py, which is slow to import
 
 
 def add_lpips(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +25,7 @@ def load(given: argparse.Namespace) -> dict[str, Any] | None:
 
     Raises InputError for flags that exclude each other and for weights that cannot be read.
     """
-    from mai_jax.evaluation import lpips
-    from mai_jax.nn import lpips_jax
+    from mai_jax.nn import lpips, lpips_jax
 
     if not given.lpips:
         return None

@@ -1,6 +1,7 @@
 """Sources of photographs: random access to the encoded images of an address or of a named data set.
 
-An address is a folder, a list of paths, a .zip or .tar archive, or a data set of TensorFlow Datasets.
+An address is a folder, a list of paths, a .zip or .tar archive, or a data set of TensorFlow Datasets or of the
+Hugging Face hub.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Literal, Protocol, SupportsIndex, runtime_checkable
 
 from mai_jax.config import Data
-from mai_jax.data import tfds_source
+from mai_jax.data import hub_source, tfds_source
 from mai_jax.data.containers import Container, Folder, open_container
 from mai_jax.data.images import Encoded
 from mai_jax.errors import InputError
@@ -86,7 +87,7 @@ NAMED: dict[str, Callable[[Part], Source]] = {
 
 def is_public(name: str) -> bool:
     """Return whether `name` means the same photographs on every machine."""
-    return name in NAMED or name.startswith(tfds_source.PREFIX)
+    return name in NAMED or name.startswith((tfds_source.PREFIX, hub_source.PREFIX))
 
 
 def open_source(data: Data, part: Part) -> Source:
@@ -103,9 +104,12 @@ def open_source(data: Data, part: Part) -> Source:
         return NAMED[name](part)
     if name.startswith(tfds_source.PREFIX):
         return tfds_source.open_address(name, setting, part, has_test=has_test)
+    if name.startswith(hub_source.PREFIX):
+        return hub_source.open_address(name, setting, part, has_test=has_test)
     if not name or not Path(name).expanduser().exists():
         raise InputError(f"{setting}={name!r}: is neither a folder, a list or an archive of images, nor one of "
-                         f"{', '.join(NAMED)}, nor {tfds_source.PREFIX}NAME")
+                         f"{', '.join(NAMED)}, nor {tfds_source.PREFIX}NAME, nor "
+                         f"{hub_source.PREFIX}NAME")
     container = open_container(name, setting)
     if has_test:
         if part == "train":

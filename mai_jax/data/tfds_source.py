@@ -62,7 +62,7 @@ class TfdsImages:
 
 
 def open_address(address: str, setting: str, part: str, *, has_test: bool) -> TfdsImages:
-    """Return the images of "tfds:NAME[/CONFIG][:SPLIT]" for the part "train" or "test"; prepare the set if needed.
+    """Return the images of `tfds:NAME[/CONFIG][:SPLIT]` for the part "train" or "test"; prepare the set if needed.
 
     Without SPLIT the set's own are used: "train", and "test" or else "validation". Raises InputError, which names
     `setting`, for an address that is not of this form, and if nothing is left for the test.
@@ -75,13 +75,17 @@ def open_address(address: str, setting: str, part: str, *, has_test: bool) -> Tf
         raise InputError(f"{setting}={address!r}: holds out nothing for the test; give config.data.test, such as "
                          f"{PREFIX}{name}:test, or {PREFIX}{name}:{split}[95%:] with [:95%] here")
     builder = prepared(name)
-    if not split:
-        wanted = {"train": ("train",), "test": ("test", "validation")}[part]
-        split = next((split for split in wanted if split in builder.info.splits), None)
-        if split is None:
-            raise InputError(f"{setting}={address!r}: has no split {' or '.join(wanted)}, it has "
-                             f"{', '.join(builder.info.splits)}; give {PREFIX}{name}:SPLIT as config.data.{part}")
-    return TfdsImages(builder, split)
+    return TfdsImages(builder, split or split_of(part, list(builder.info.splits), address, setting))
+
+
+def split_of(part: str, splits: Sequence[str], address: str, setting: str) -> str:
+    """Return the one of `splits` for a part if the address names none. Raises InputError."""
+    wanted = {"train": ("train",), "test": ("test", "validation")}[part]
+    for split in wanted:
+        if split in splits:
+            return split
+    raise InputError(f"{setting}={address!r}: has no split {' or '.join(wanted)}, it has {', '.join(splits)}; give "
+                     f"{address}:SPLIT as config.data.{part}")
 
 
 def prepared(name: str) -> tfds.core.DatasetBuilder:

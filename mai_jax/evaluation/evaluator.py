@@ -14,10 +14,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, UInt8
 from tqdm import tqdm
 
-from mai_jax.evaluation import lpips, metrics
+from mai_jax import metrics
 from mai_jax.evaluation.classical import Fill, fill_many
 from mai_jax.evaluation.dataset import EvalDataset, Pair
 from mai_jax.evaluation.protocols import Protocol
+from mai_jax.nn import lpips
 
 Record = dict[str, Any]
 Truths = UInt8[np.ndarray, "b h w 3"]

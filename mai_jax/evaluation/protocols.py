@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from mai_jax.evaluation import metrics
+from mai_jax import metrics
 from mai_jax.visualize import to_uint8
 
 Pixels = UInt8[Array | np.ndarray, "b h w 3"]

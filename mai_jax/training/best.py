@@ -16,7 +16,7 @@ from mai_jax.training import checkpointing
 from mai_jax.training.checkpointing import CheckpointReader, CheckpointWriter
 
 FOLDER = "best"  # in a run's folder; like that of a run, so that commands take it as one
-HIGHER_IS_BETTER = {"hole_l1": False, "psnr": True}  # by name of the metric, without "validation/"
+HIGHER_IS_BETTER = {"hole_l1": False, "psnr": True, "ssim": True, "lpips": False}  # by name, without "validation/"
 
 log = logging.getLogger(__name__)
 

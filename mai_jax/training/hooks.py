@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from mai_jax import losses
+from mai_jax import losses, metrics
 from mai_jax.batch import Batch
 from mai_jax.config import Config
 from mai_jax.data import mask_files, pipeline, sources, strokes
 from mai_jax.data.hole_sampler import DRAWN
 from mai_jax.models.base import Model
+from mai_jax.nn import lpips
 from mai_jax.training.metric_writer import MetricWriter
 from mai_jax.training.train_state import TrainState
 from mai_jax.visualize import show_hole, side_by_side
@@ -39,14 +40,16 @@ class Validation:
         self.batch = Batch(jnp.asarray(np.stack(images).astype(np.float32) / 255), _holes(config, len(images)))
         self._size = config.evaluation.batch_size
         self._predict = jax.jit(model.predict)
+        self._lpips = lpips.from_package("vgg") if config.run.validation_lpips != "none" else None
 
     def write(self, step: int, state: TrainState, writer: MetricWriter) -> dict[str, float]:
         """Write a picture of the first PICTURE_ROWS photographs (input, result, truth) and scalars. Return the scalars.
 
-        They are L_hole of the raw prediction over all photographs, and the mean PSNR of the completed ones.
+        They are L_hole of the raw prediction over all photographs, and the means of PSNR, SSIM and, if the config asks
+        for it, LPIPS of the completed ones, which are not rounded to levels.
         """
-        parts = [Batch(*(x[i : i + self._size] for x in self.batch)) for i in range(0, len(self.ids), self._size)]
-        completions = [self._predict(state.eval_variables, part, state.rng) for part in parts]
+        batches = [Batch(*(x[i : i + self._size] for x in self.batch)) for i in range(0, len(self.ids), self._size)]
+        completions = [self._predict(state.eval_variables, part, state.rng) for part in batches]
         raw, image = (jnp.concatenate([getattr(c, name) for c in completions]) for name in ("raw", "image"))
         columns = {"input": show_hole(self.batch), "result": image, "truth": self.batch.image}
         columns = {name: column[:PICTURE_ROWS] for name, column in columns.items()}
@@ -54,9 +57,14 @@ class Validation:
                     for name, valid in zip(self.ids[:PICTURE_ROWS], self.batch.valid, strict=False)]  # fmt: skip
         picture = side_by_side({name: np.asarray(image) for name, image in columns.items()}, captions)
         writer.write_image(step, "validation", np.asarray(picture))
-        errors = jnp.square(image - self.batch.image).mean((1, 2, 3))
+        truth = self.batch.image
         scalars = {"validation/hole_l1": float(losses.hole_l1(raw, self.batch)),
-                   "validation/psnr": float(-10 * jnp.log10(errors).mean())}
+                   "validation/psnr": float(metrics.psnr(image, truth).mean()),
+                   "validation/ssim": float(metrics.ssim(image, truth).mean())}
+        if self._lpips is not None:
+            parts = [lpips.distance(self._lpips, image[i : i + self._size], truth[i : i + self._size])
+                     for i in range(0, len(self.ids), self._size)]
+            scalars["validation/lpips"] = float(jnp.concatenate(parts).mean())
         writer.write_scalars(step, scalars)
         return scalars
 

@@ -10,10 +10,11 @@ import io
 import json
 import logging
 import math
+import os
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,24 +28,31 @@ from tensorboardX.record_writer import masked_crc32c
 from mai_jax.config import Config
 from mai_jax.errors import InputError
 from mai_jax.files import write_atomically
+from mai_jax.training import trackers
+from mai_jax.training.trackers import Tracker
 from mai_jax.training.train_state import learning_rate_schedule
 
 log = logging.getLogger(__name__)
 
 
 class MetricWriter:
-    """Writes `log.jsonl`, `tensorboard/` and `pictures/` in a folder. What a call has written survives SIGKILL.
+    """Writes `log.jsonl`, `pictures/` and `tensorboard/` in a folder. What a call has written survives SIGKILL.
 
     `step` is the step that the run resumes from, 0 for a new run: lines that an earlier process logged after it are
-    dropped, because these steps run again. Every call raises InputError if the disk is full.
+    dropped, because these steps run again. Scalars and pictures also go to the trackers `send_to`. Every call raises
+    InputError if the disk is full.
     """
 
-    def __init__(self, workdir: Path, *, step: int):
-        self._workdir = workdir
-        log, events = workdir / "log.jsonl", workdir / "tensorboard" / f"events.out.tfevents.{time.time_ns()}"
+    def __init__(
+        self, workdir: Path, *, step: int, with_tensorboard: bool = True, send_to: Sequence[Tracker] = ()
+    ) -> None:  # fmt: skip
+        self._workdir, self._trackers = workdir, list(send_to)
+        log, events = workdir / "log.jsonl", Path(os.devnull)
         with self._disk_full_as_input_error(), contextlib.ExitStack() as files:
-            for folder in ("tensorboard", "pictures"):
-                (workdir / folder).mkdir(parents=True, exist_ok=True)
+            (workdir / "pictures").mkdir(parents=True, exist_ok=True)
+            if with_tensorboard:
+                events = workdir / "tensorboard" / f"events.out.tfevents.{time.time_ns()}"
+                events.parent.mkdir(exist_ok=True)
             _drop_lines_after(step, log)
             self._log, self._events = (files.enter_context(path.open("ab", buffering=0)) for path in (log, events))
             self._event(0, file_version="brain.Event:2")
@@ -61,6 +69,7 @@ class MetricWriter:
             _append(self._log, json.dumps(line).encode() + b"\n")
             self._event(step, summary=Summary(
                 value=[Summary.Value(tag=name, simple_value=value) for name, value in floats.items()]))
+        trackers.call(self._trackers, "write_scalars", step, floats)
 
     def write_event(self, step: int, text: str) -> None:
         """Log a sentence about the run, such as a change of its config, as the field "event" of a line."""
@@ -76,11 +85,13 @@ class MetricWriter:
         with self._disk_full_as_input_error():
             write_atomically(self._workdir / "pictures" / f"{name}_{step:08d}.png", png.getvalue())
             self._event(step, summary=Summary(value=[Summary.Value(tag=name, image=image)]))
+        trackers.call(self._trackers, "write_images", step, {name: picture})
 
     def close(self) -> None:
-        """Close the files; leaving the context does it, too."""
+        """Close the files and the trackers; leaving the context does it, too."""
         with self._disk_full_as_input_error():
             self._files.close()
+        trackers.call(self._trackers, "close")
 
     def __enter__(self) -> "MetricWriter":
         return self
@@ -153,8 +164,8 @@ class MetricLogger:
         self._data_wait += seconds
 
     def add_event(self, step: int, text: str) -> None:
-        """Log a sentence about the run."""
-        log.warning("%s", text)
+        """Log a sentence about the run. Processes but the main one, which have no file, print only errors."""
+        log.log(logging.ERROR if isinstance(self._writer, NullWriter) else logging.WARNING, "%s", text)
         self._writer.write_event(step, text)
 
     def mark_dispatched(self, step: int) -> None:

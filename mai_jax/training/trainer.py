@@ -34,6 +34,7 @@ from mai_jax.training.hooks import Profile, Validation
 from mai_jax.training.interrupt import Interrupt
 from mai_jax.training.metric_writer import MetricLogger, MetricWriter, NullWriter
 from mai_jax.training.nonfinite import Diverged, NonfiniteSteps
+from mai_jax.training.trackers import open_trackers
 from mai_jax.training.train_state import TrainState
 from mai_jax.training.train_step import Logs, data_mesh, make_train_step
 from mai_jax.training.workdir_lock import workdir_lock
@@ -71,7 +72,9 @@ def train(config: Config, workdir: str | Path, options: StartOptions = NO_CHANGE
         checkpoints = stack.enter_context(CheckpointWriter(
             workdir, keep=config.run.keep_checkpoints, keep_every=config.run.keep_every))
         best = stack.enter_context(BestCheckpoint(config, workdir, start=start))
-        writer = stack.enter_context(MetricWriter(workdir, step=start) if is_main else NullWriter())
+        writer = stack.enter_context(MetricWriter(
+            workdir, step=start, with_tensorboard="tensorboard" in config.run.writers,
+            send_to=open_trackers(config, workdir)) if is_main else NullWriter())
         if start < config.total_steps:
             _log_changes(history, start, writer)
         batches = pipeline.train_batches(source, config, start=start, process_index=jax.process_index(),

@@ -40,6 +40,8 @@ def load(*arguments: str) -> Config:
     ("data.train=123", "data.train", "123"), ("generator.norm=region", "generator.norm", "region"),
     ("generator.attention_stages=(1,)", "generator.attention_stages", (1,)),
     ("generator.attention_stages=()", "generator.attention_stages", ()),
+    ("run.writers=tensorboard,wandb", "run.writers", ("tensorboard", "wandb")),
+    ("run.writers=('wandb',)", "run.writers", ("wandb",)), ("run.writers=", "run.writers", ()),
     ("generator.attention_stages=2", "generator.attention_stages", (2,)),
     ("evaluation.edges=(0.1,0.2)", "evaluation.edges", (0.1, 0.2)),
     ("evaluation.edges=0.1,0.2", "evaluation.edges", (0.1, 0.2)),

@@ -13,9 +13,9 @@ from mai_jax.cli import compare, evaluate, lpips_flags
 from mai_jax.cli.main import COMMANDS, main, parser_of
 from mai_jax.cli.model_argument import CLASSICAL
 from mai_jax.evaluation.classical import METHODS
-from mai_jax.evaluation.lpips import BACKBONES
 from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.models import TITLES
+from mai_jax.nn.lpips import BACKBONES
 from mai_jax.variants import VARIANTS
 
 ROOT = Path(__file__).parents[2]

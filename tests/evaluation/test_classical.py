@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from skimage import data
 
+from mai_jax import metrics
 from mai_jax.errors import InputError
-from mai_jax.evaluation import metrics
 from mai_jax.evaluation.classical import METHODS, fill_many
 
 

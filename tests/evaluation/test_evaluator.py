@@ -14,7 +14,7 @@ from PIL import Image
 
 from mai_jax.config import Data
 from mai_jax.errors import InputError
-from mai_jax.evaluation import eval_target, evaluator, fid, lpips
+from mai_jax.evaluation import eval_target, evaluator, fid
 from mai_jax.evaluation.classical import METHODS
 from mai_jax.evaluation.dataset import EvalDataset
 from mai_jax.evaluation.evaluator import MetricSet
@@ -23,7 +23,7 @@ from mai_jax.evaluation.protocols import PROTOCOLS
 from mai_jax.evaluation.ratio_bins import bin_of
 from mai_jax.evaluation.report import result_files
 from mai_jax.inference import Inpainter
-from mai_jax.nn import inception, vgg
+from mai_jax.nn import inception, lpips, vgg
 from tests.cheap_compilation import environment
 from tests.untrained import untrained_run
 

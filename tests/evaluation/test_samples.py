@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from mai_jax import config
-from mai_jax.evaluation import eval_target, evaluator, metrics
+from mai_jax import config, metrics
+from mai_jax.evaluation import eval_target, evaluator
 from mai_jax.evaluation.evaluator import MetricSet
 from mai_jax.evaluation.protocols import Protocol
 from mai_jax.evaluation.report import result_files, table4

