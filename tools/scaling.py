@@ -1,6 +1,6 @@
-"""Write docs/scaling.md: the cost of a training step on TPUs, from 4 to 256 chips.
+"""Write docs/scaling.md: the cost of a training step on TPUs, from 4 to 256 chips, and on GPUs.
 
-python -m tools.scaling    (needs pip install '.[aot]')
+python -m tools.scaling    (needs pip install '.[aot,aot-gpu]')
 
 Compiles the cases that docs/scaling.json does not contain yet, half a minute to some minutes each. Delete that file to
 compile all cases again.
@@ -11,12 +11,13 @@ import importlib.metadata
 import importlib.util
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 
 from mai_jax.config import Config
-from tools import aot, roofline
+from tools import aot, roofline, scaling_gpus
 from tools.roofline import CHIPS, Costs, Moved
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -28,7 +29,7 @@ CHECKED = ("v5e:16x16", 256, False)  # also compiled for 256 chips, to check tha
 CHIP_COUNTS = (4, 16, 64, 256)
 
 INTRODUCTION = """\
-# Cost of a training step on TPUs
+# Cost of a training step on TPUs and GPUs
 
 Written by `python -m tools.scaling` without a TPU: the step of `configs/places2.py` (MAI, Tables 1-3, random strokes,
 both networks) in {dtype}, compiled ahead of time for a TPU topology. `python -m tools.aot` does the same for any config
@@ -38,6 +39,14 @@ Differences in bytes between the chips are not separated from differences betwee
 Times are lower bounds by the roofline model: FLOPs divided by the peak of the matrix units, bytes between HBM and chip
 by the memory bandwidth, bytes of the all-reduces by the bandwidth of the links, with each operand read once and
 everything overlapped. The body of a loop counts once per iteration. No time was measured on a chip.
+"""
+
+TRAFFIC = """\
+## Traffic by part
+
+Bytes to and from HBM by part of the step on a v5e, without rematerialisation. An operation that XLA fused from several
+parts counts for the part with most of its instructions.
+
 """
 
 GROWTH = """\
@@ -64,7 +73,10 @@ def main() -> None:
     compilers = [f"{chip} by libtpu {r['libtpu']}" for chip, r in {r["chip"]: r for r in shown}.items()]
     versions = f"jax {importlib.metadata.version('jax')}; {', '.join(compilers)}"
     text = [INTRODUCTION.format(versions=versions, dtype=config(256, remat=False).dtype), bounds(shown)]
+    plain = [r for r in shown if r["chip"] == VARIED and not r["remat"]]
+    text.append(TRAFFIC + "\n".join(parts_table(r["size"], r["found"]) for r in plain))
     text.append(growth([r for r in shown if r["size"] == 256 and not r["remat"]], check))
+    text.append(scaling_gpus.section([gpu_record(*case) for case in scaling_gpus.CASES]))
     (DOCS / "scaling.md").write_text("\n".join(text))
 
 
@@ -77,15 +89,29 @@ def config(size: int, *, remat: bool) -> Config:
 
 
 def record(topology: str, size: int, remat: bool) -> dict:
-    """Return the plan as JSON, from docs/scaling.json or compiled."""
+    """Return the plan for a TPU topology as JSON, from docs/scaling.json or compiled."""
+
+    def compiled() -> dict:
+        plan = aot.plan(config(size, remat=remat), aot.describe(topology), BATCH[size])
+        costs = None if plan is None else {"peak": plan.memory.peak, **plan.costs._asdict(), "parts": plan.parts}
+        return {"chip": topology.partition(":")[0], "size": size, "remat": remat, "found": costs,
+                "libtpu": importlib.metadata.version("libtpu")}
+
+    return stored(f"{topology} {size} px{' remat' if remat else ''}", compiled)
+
+
+def gpu_record(topology: str, batch: int) -> dict:
+    """Return the plan for GPUs as JSON, from docs/scaling.json or compiled."""
+    return stored(f"{topology} 256 px batch {batch}",
+                  lambda: scaling_gpus.record(config(256, remat=False), topology, batch))
+
+
+def stored(name: str, compile_case: Callable[[], dict]) -> dict:
+    """Return the record of a name in docs/scaling.json. Compiles the case if there is none."""
     store = json.loads(STORE.read_text()) if STORE.exists() else {}
-    name = f"{topology} {size} px{' remat' if remat else ''}"
     if name not in store:
         print(f"compiling {name}", flush=True)
-        plan = aot.plan(config(size, remat=remat), aot.describe(topology), BATCH[size])
-        costs = None if plan is None else {"peak": plan.memory.peak, **plan.costs._asdict()}
-        store[name] = {"chip": topology.partition(":")[0], "size": size, "remat": remat, "found": costs,
-                       "libtpu": importlib.metadata.version("libtpu")}
+        store[name] = compile_case()
         STORE.write_text(json.dumps(store, indent=1) + "\n")
     return store[name]
 
@@ -112,6 +138,14 @@ def bounds(records: list[dict]) -> str:
                 f"{batch / max(times):.0f}"]
         rows.append(f"| {' | '.join(map(str, row))} |")
     return "## Bottleneck of a step\n\n" + "\n".join(rows) + "\n"
+
+
+def parts_table(size: int, found: dict) -> str:
+    """Return the table of bytes by part of the step, for one image size."""
+    rows = [f"| part, {size} px | operations | MB per image | share |", "|---" * 4 + "|"]
+    rows += [f"| {name} | {count:,} | {moved / BATCH[size] / 1e6:,.1f} | {moved / found['hbm_bytes']:.1%} |"
+             for name, (count, moved) in found["parts"].items()]  # fmt: skip
+    return "\n".join(rows) + "\n"
 
 
 def growth(records: list[dict], check: dict) -> str:

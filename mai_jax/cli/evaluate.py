@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model_argument.add_model(parser, "--workdir", dest="workdir")
     add("--step", type=_step, metavar="N|best|all",
         help="step of the checkpoint, best for the one that training has kept as such, or all; default: the newest")
-    add("--data", metavar="DIR|NAME", help="test photographs: a folder or a named source; default: those of the run")
+    add("--data", metavar="DIR|NAME", help="test photographs: any address of docs/data.md; default: those of the run")
     add("--holes", metavar="FILE", help="manifest of holes that `mai masks` wrote; default: the holes of the run")
     add("--pred", metavar="DIR", help="photographs that any program completed; no default")
     add("--truth", metavar="DIR", help="the originals of --pred, of the same names; no default")

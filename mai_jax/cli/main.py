@@ -23,6 +23,7 @@ COMMANDS = {
     "results": "list evaluations with their means",
     "log": "print the log of a training",
     "plot": "draw the curves of trainings",
+    "sweep": "train all combinations of some settings",
     "compare": "train several methods and write tables of them",
     "inpaint": "fill the holes of photographs",
     "demo": "serve a web page that fills holes",

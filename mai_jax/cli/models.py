@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("model", type=Path, metavar="DIR", help="folder that training wrote")
     pack.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     pack.add_argument("--step", type=int, help="step of the checkpoint; default: the newest")
+    pack.add_argument("--half", action="store_true", help="store float16: half the size, values rounded to 11 bits")
     pack.add_argument("--licence", metavar="ID", help="licence of the weights in the model card, such as apache-2.0; "
                       "default: none")
 
@@ -43,7 +44,7 @@ def run(given: argparse.Namespace) -> None:
     if given.action is None:
         print(listing())
     elif given.action == "pack":
-        _pack(given.model, given.output, given.step, given.licence)
+        _pack(given.model, given.output, given.step, given.licence, half=given.half)
     else:
         from mai_jax.convert import public_models
 
@@ -67,7 +68,7 @@ def listing() -> str:
                      for row in rows)
 
 
-def _pack(folder: Path, output: Path, step: int | None, licence: str | None) -> None:
+def _pack(folder: Path, output: Path, step: int | None, licence: str | None, *, half: bool) -> None:
     from mai_jax.convert import checkpoint_folder
     from mai_jax.evaluation.report import result_files
     from mai_jax.inference import model_loading
@@ -82,6 +83,6 @@ def _pack(folder: Path, output: Path, step: int | None, licence: str | None) -> 
     if table.is_file():
         text += f"\n\n## Quality\n\n{table.read_text().strip()}"
     about = packed_model.About(output.name, text, licence)
-    packed_model.write(output, loaded.config, loaded.variables, loaded.step, about)
+    packed_model.write(output, loaded.config, loaded.variables, loaded.step, about, half=half)
     log.info("%s: step %d of %s, %.1f MB", output, loaded.step, folder,
              (output / packed_model.WEIGHTS).stat().st_size / 1e6)

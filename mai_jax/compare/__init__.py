@@ -1,1 +1,1 @@
-"""Training of several methods with the same budget, and the paper's Tables 4 and 5 and a figure of the results."""
+"""Several trainings: methods on one budget with the paper's Tables 4 and 5, and sweeps over settings."""

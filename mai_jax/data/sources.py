@@ -1,8 +1,12 @@
-"""Sources of photographs: random access to the encoded images of a folder or of a named data set."""
+"""Sources of photographs: random access to the encoded images of an address or of a named data set.
+
+An address is a folder, a list of paths, a .zip or .tar archive, or a data set of TensorFlow Datasets.
+"""
 
 import hashlib
 import importlib.resources
 import logging
+import operator
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,9 +14,9 @@ from typing import Literal, Protocol, SupportsIndex, runtime_checkable
 
 from mai_jax.config import Data
 from mai_jax.data import tfds_source
+from mai_jax.data.containers import Container, Folder, open_container
 from mai_jax.data.images import Encoded
 from mai_jax.errors import InputError
-from mai_jax.files import find_images, read_file
 
 Part = Literal["train", "test"]
 log = logging.getLogger(__name__)
@@ -41,29 +45,26 @@ class Source(Protocol):
 
 
 class Files:
-    """The image files of a folder; the id is the path relative to it. Indexing raises InputError."""
+    """Image files of a container, all or those of `indices`; the id is the name. Indexing raises InputError."""
 
-    def __init__(self, root: Path, names: Sequence[str]):
-        self._root, self._names = root, list(names)
+    def __init__(self, container: Container, indices: Sequence[int] | None = None) -> None:
+        self._container = container
+        self._indices = range(len(container.names)) if indices is None else indices
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._indices)
 
     def __getitem__(self, i: SupportsIndex) -> Encoded:
-        name = self._names[i]
-        try:
-            return {"id": name, "bytes": read_file(self._root / name)}
-        except OSError as error:
-            path, reason = self._root / name, error.strerror
-            raise InputError(f"{path}: cannot be read ({reason}); restore it or remove it") from error
+        index = self._indices[operator.index(i)]
+        return {"id": self._container.names[index], "bytes": self._container.read(index)}
 
     def __repr__(self) -> str:
-        digest = hashlib.sha256(os.fsencode("\0".join(self._names))).hexdigest()
-        return f"Files({len(self)} images, names={digest[:16]})"
+        names = "\0".join(self._container.names[index] for index in self._indices)
+        return f"Files({len(self)} images, names={hashlib.sha256(os.fsencode(names)).hexdigest()[:16]})"
 
 
 def _sample_photos(part: Part) -> Source:
-    return Files(Path(str(importlib.resources.files("skimage"))) / "data", SAMPLE_PHOTOS[part])
+    return Files(Folder(Path(str(importlib.resources.files("skimage"))) / "data", SAMPLE_PHOTOS[part]))
 
 
 def _places2(part: Part) -> Source:
@@ -83,30 +84,38 @@ NAMED: dict[str, Callable[[Part], Source]] = {
 }
 
 
+def is_public(name: str) -> bool:
+    """Return whether `name` means the same photographs on every machine."""
+    return name in NAMED or name.startswith(tfds_source.PREFIX)
+
+
 def open_source(data: Data, part: Part) -> Source:
     """Return the source that `data` gives for training or for testing.
 
-    If `data.test` is empty, about one image in twenty of the folder `data.train` is held out for testing, chosen by a
-    hash of the relative path, so that an image stays in its part when others are added or removed. (Write "./name" for
-    a folder whose name is in `NAMED`.) Raises InputError for a name that is neither in `NAMED` nor a folder of images.
+    If `data.test` is empty, about one image in twenty of the files of `data.train` is held out for testing, chosen by a
+    hash of the name, so that an image stays in its part when others are added or removed. (Write "./name" for a folder
+    whose name is in `NAMED`.) Raises InputError for a name that is neither in `NAMED` nor an address of images.
     """
     has_test = bool(data.test)
     field = "test" if part == "test" and has_test else "train"
     name, setting = getattr(data, field), f"config.data.{field}"
     if name in NAMED:
         return NAMED[name](part)
+    if name.startswith(tfds_source.PREFIX):
+        return tfds_source.open_address(name, setting, part, has_test=has_test)
     if not name or not Path(name).expanduser().exists():
-        raise InputError(f"{setting}={name!r}: is neither a folder nor one of {', '.join(NAMED)}")
-    root, names = Path(name).expanduser(), find_images(name, setting)
+        raise InputError(f"{setting}={name!r}: is neither a folder, a list or an archive of images, nor one of "
+                         f"{', '.join(NAMED)}, nor {tfds_source.PREFIX}NAME")
+    container = open_container(name, setting)
     if has_test:
         if part == "train":
-            _warn_of_overlap(root, data.test)
-        return Files(root, names)
-    if len(names) == 1:
+            _warn_of_overlap(Path(name), data.test)
+        return Files(container)
+    if len(container.names) == 1:
         raise InputError(f"{setting}={name!r}: contains a single image and one must be held out; "
                          "add images, or give config.data.test")
-    held_out = _held_out(names)
-    return Files(root, [name for name in names if (name in held_out) == (part == "test")])
+    held_out = _held_out(container.names)
+    return Files(container, [i for i, name in enumerate(container.names) if (name in held_out) == (part == "test")])
 
 
 def _held_out(names: Sequence[str]) -> set[str]:
@@ -117,6 +126,7 @@ def _held_out(names: Sequence[str]) -> set[str]:
 
 
 def _warn_of_overlap(train: Path, test: str) -> None:
-    if test not in NAMED and Path(test).expanduser().resolve().is_relative_to(train.resolve()):
+    inner, outer = Path(test).expanduser().resolve(), train.expanduser().resolve()
+    if not is_public(test) and (inner == outer or (inner.is_dir() and inner.is_relative_to(outer))):
         log.warning("config.data.test=%r is inside config.data.train=%r: the test images are also used for training",
                     test, str(train))

@@ -27,20 +27,24 @@ from mai_jax.errors import InputError
 
 GIB = 2**30
 CHUNK = 1024  # examples per read of a label scan
+PREFIX = "tfds:"
+# The split comes after the last colon; what comes before may end in a version, as in "coco/2017:1.1.0".
+ADDRESS = re.compile(PREFIX + r"(?P<name>\w+(/[\w.-]+)?(:\d+\.\d+\.\d+)?)(:(?P<split>[a-z].*))?")
 PACKAGES = {"tensorflow": "tensorflow-cpu", "bs4": "beautifulsoup4"}  # module: package on PyPI, where names differ
 
 
 class TfdsImages:
     """The images of a split of a prepared data set: all, or those with one of `labels`.
 
-    The id is the file name in the data set if it has one, else "split/index". Raises InputError if the data set was
-    prepared in a format without random access.
+    The id is the file name in the data set if it has one, else "split/index". Raises InputError if the data set has no
+    such split, not one image per example, or was prepared in a format without random access.
     """
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str, labels: Sequence[str] = ()):
         self._split = split
         self._title = f"{builder.info.full_name}, {split}, labels={','.join(labels) or 'all'}"
-        self._examples = _open(builder, split)
+        self._image = _image_feature(builder)
+        self._examples = _open(builder, split, self._image)
         all_indices = np.arange(len(self._examples))
         self._indices = _with_labels(builder, self._examples, split, labels) if labels else all_indices
 
@@ -51,22 +55,59 @@ class TfdsImages:
         index = int(self._indices[i])
         example = self._examples[index]
         name = example["filename"].decode() if "filename" in example else f"{self._split}/{index}"
-        return {"id": name, "bytes": example["image"]}
+        return {"id": name, "bytes": example[self._image]}
 
     def __repr__(self) -> str:
         return f"TfdsImages({self._title}, {len(self)} images)"
 
 
+def open_address(address: str, setting: str, part: str, *, has_test: bool) -> TfdsImages:
+    """Return the images of "tfds:NAME[/CONFIG][:SPLIT]" for the part "train" or "test"; prepare the set if needed.
+
+    Without SPLIT the set's own are used: "train", and "test" or else "validation". Raises InputError, which names
+    `setting`, for an address that is not of this form, and if nothing is left for the test.
+    """
+    match = ADDRESS.fullmatch(address)
+    if match is None:
+        raise InputError(f"{setting}={address!r}: write {PREFIX}NAME, {PREFIX}NAME/CONFIG or {PREFIX}NAME:SPLIT")
+    name, split = match["name"], match["split"]
+    if split and not has_test:
+        raise InputError(f"{setting}={address!r}: holds out nothing for the test; give config.data.test, such as "
+                         f"{PREFIX}{name}:test, or {PREFIX}{name}:{split}[95%:] with [:95%] here")
+    builder = prepared(name)
+    if not split:
+        wanted = {"train": ("train",), "test": ("test", "validation")}[part]
+        split = next((split for split in wanted if split in builder.info.splits), None)
+        if split is None:
+            raise InputError(f"{setting}={address!r}: has no split {' or '.join(wanted)}, it has "
+                             f"{', '.join(builder.info.splits)}; give {PREFIX}{name}:SPLIT as config.data.{part}")
+    return TfdsImages(builder, split)
+
+
 def prepared(name: str) -> tfds.core.DatasetBuilder:
     """Return the data set `name` in TFDS_DATA_DIR (~/tensorflow_datasets); download and prepare it if needed."""
-    builder = tfds.builder(name)
+    builder = _builder(name)
     prepare(builder)
     return builder
 
 
 def is_prepared(name: str) -> bool:
-    """Return whether the data set `name` is in TFDS_DATA_DIR."""
-    return tfds.builder(name).is_prepared()
+    """Return whether the data set `name`, or that of an address, is in TFDS_DATA_DIR."""
+    match = ADDRESS.fullmatch(name)
+    return _builder(match["name"] if match else name).is_prepared()
+
+
+def _builder(name: str) -> tfds.core.DatasetBuilder:
+    try:
+        return tfds.builder(name)
+    except tfds.core.DatasetNotFoundError as error:
+        raise InputError(f"{PREFIX}{name}: is neither a data set of TensorFlow Datasets nor in TFDS_DATA_DIR"
+                         ) from error
+    except Exception as error:  # a config or version that does not exist, or a module that the set's code imports
+        if isinstance(error, ModuleNotFoundError) and (module := _module_of(error)):
+            raise InputError(f"{PREFIX}{name}: its code needs {module}; pip install {PACKAGES.get(module, module)}"
+                             ) from error
+        raise InputError(f"{PREFIX}{name}: cannot be opened ({' '.join(str(error).split())})") from error
 
 
 def prepare(builder: tfds.core.DatasetBuilder) -> None:
@@ -112,7 +153,7 @@ def needs_tensorflow(builder: type[tfds.core.DatasetBuilder]) -> bool:
 
 def _module_of(error: ModuleNotFoundError) -> str | None:
     """Return the module that was not found, also from an error that tfds has raised anew, which lacks the attribute."""
-    named = re.match(r"No module named '([\w.]+)'", str(error))
+    named = re.search(r"No module named '([\w.]+)'", str(error))
     return error.name or (named[1] if named else None)
 
 
@@ -159,9 +200,20 @@ def _write_array(path, array):
     unfinished.replace(path)
 
 
-def _open(builder, split):
+def _image_feature(builder) -> str:
+    """Return the name of the feature of the images: "image", or the only one."""
+    names = [name for name, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)]
+    if "image" not in names and len(names) != 1:
+        raise InputError(f"{builder.name}: has {len(names) or 'no'} features that are images"
+                         f"{': ' if names else ''}{', '.join(names)}; one is needed, or one called image")
+    return "image" if "image" in names else names[0]
+
+
+def _open(builder, split, image):
     try:
-        return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        return builder.as_data_source(split, decoders={image: tfds.decode.SkipDecoding()})
+    except ValueError as error:  # of tfds's syntax of splits
+        raise InputError(f"{builder.name}: has no split {split!r} ({' '.join(str(error).split())})") from error
     except NotImplementedError as error:
         raise InputError(f"{builder.data_dir}: is prepared as {builder.info.file_format.value}, which has no random "
                          "access; move it away, or set TFDS_DATA_DIR to another folder") from error

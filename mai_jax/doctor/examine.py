@@ -71,4 +71,5 @@ def _photographs(source: dict[sources.Part, sources.Source], config: Config) -> 
 
 
 def _is_available(name: str) -> bool:
-    return name not in sources.TFDS_SETS or tfds_source.is_prepared(sources.TFDS_SETS[name])
+    known = sources.TFDS_SETS.get(name, name if name.startswith(tfds_source.PREFIX) else "")
+    return not known or tfds_source.is_prepared(known)

@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
 from mai_jax.config import Config
+from mai_jax.data.pipeline import MAX_UNREADABLE
 from mai_jax.data.sources import Part, Source
 from mai_jax.doctor import image_checks
 from mai_jax.doctor.duplicates import EXACT, NEAR, duplicates_in, earlier_duplicates
-from mai_jax.doctor.report import NUM_EXAMPLES, PURPOSE, Finding, Section, Tally, counted
+from mai_jax.doctor.report import NUM_EXAMPLES, PURPOSE, Finding, Issue, Section, Tally, counted
 from mai_jax.doctor.scan import scan
 
 DUPLICATED = {"train": "have more weight than the others", "test": "are measured more than once"}
@@ -58,7 +59,11 @@ def section(images: Survey, part: Part, config: Config) -> Section:
                      f"{target}" + (f", so {num_enlarged:,} are enlarged" if num_enlarged else ""))
     name = getattr(config.data, part) or f"held out of {config.data.train}"
     title = f"photographs for {PURPOSE[part]}: {len(images.sides):,} ({name})"
-    return Section(title, facts, images.tally.findings(image_checks.ISSUES) + _duplicates(images, part))
+    issues = image_checks.ISSUES
+    unusable = np.sum(~images.usable)
+    if part == "train" and config.data.unreadable == "skip" and unusable <= MAX_UNREADABLE * len(images.sides):
+        issues = issues | {"unusable": Issue("warning", "training leaves them out (config.data.unreadable=skip)")}
+    return Section(title, facts, images.tally.findings(issues) + _duplicates(images, part))
 
 
 def overlap(train: Survey, test: Survey) -> Section:

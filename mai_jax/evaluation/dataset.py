@@ -20,6 +20,7 @@ from mai_jax.config import Config
 from mai_jax.data import images, mask_files, mask_reader, sources, strokes
 from mai_jax.data.hole_sampler import DRAWN
 from mai_jax.data.mask_files import MaskTraits, log_doubts
+from mai_jax.data.mask_names import photograph_of
 from mai_jax.errors import InputError
 from mai_jax.evaluation import ratio_bins
 from mai_jax.evaluation.mask_benchmark.manifest import Manifest
@@ -157,35 +158,34 @@ def _hash(image_id: str) -> int:
 class FolderEvalDataset(EvalDataset):
     """The results of any program: folders of predictions, ground truths and masks.
 
-    Files are matched by their relative path without the extension. Raises InputError for a file without partner, two
-    files with the same name, different sizes, and for images with an alpha channel or 16 bits, which no protocol
-    measures.
+    Files are matched by their relative path without the extension; a mask may also be named as `mask_names.NAMES` says,
+    beside the truths or in a folder of its own. A photograph with several masks gives a pair for each. The prediction
+    of a pair has the name of the mask, or that of the photograph if it has one mask. Raises InputError for a file
+    without partner, two files with the same name, different sizes, and for images with an alpha channel or 16 bits,
+    which no protocol measures.
     """
 
     def __init__(
         self, prediction: str, truth: str, masks: str, mask_means: str = "hole", mask_threshold: int | None = None
     ) -> None:
-        self._files = {flag: _by_name(folder, flag) for flag, folder in
-                       (("--pred", prediction), ("--truth", truth), ("--masks", masks))}
         self._masks, self._mask_means, self._mask_threshold = masks, mask_means, mask_threshold
-        self._names = sorted(self._files["--truth"])
-        for flag, files in self._files.items():
-            _require_partners(flag, files, self._files["--truth"])
+        self._pairs = _match(*(_by_name(folder, flag) for flag, folder in
+                               (("--pred", prediction), ("--truth", truth), ("--masks", masks))))
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._pairs)
 
     def __getitem__(self, i: int) -> Pair:
-        name = self._names[i]
-        truth = _read_rgb(self._files["--truth"][name])
-        prediction = _read_rgb(self._files["--pred"][name])
+        paths = self._pairs[i]
+        truth = _read_rgb(paths.truth)
+        prediction = _read_rgb(paths.prediction)
         if prediction.shape != truth.shape:
             (h, w, _), (truth_h, truth_w, _) = prediction.shape, truth.shape
-            raise InputError(f"{self._files['--pred'][name]}: is {w} x {h} pixels and its truth {truth_w} x {truth_h}; "
+            raise InputError(f"{paths.prediction}: is {w} x {h} pixels and its truth {truth_w} x {truth_h}; "
                              "save both in the same size")
-        mask = self._read_mask(name)
-        mask_reader.check_size(mask, str(self._files["--masks"][name]), truth.shape[:2])
-        return Pair(name, name, truth, mask.hole, prediction)
+        mask = self._read_mask(paths)
+        mask_reader.check_size(mask, str(paths.mask), truth.shape[:2])
+        return Pair(paths.id, paths.hole_id, truth, mask.hole, prediction)
 
     def check_masks(self) -> None:
         """Read all masks and log how they were read and doubts about them.
@@ -193,20 +193,30 @@ class FolderEvalDataset(EvalDataset):
         Raises InputError if a file is not understood as a mask, or if no mask has a hole.
         """
 
-        def traits(name: str) -> MaskTraits:
-            mask = self._read_mask(name)
+        def traits(paths: _Paths) -> MaskTraits:
+            mask = self._read_mask(paths)
             return MaskTraits(mask.reading, mask.unclear, float(mask.hole.mean()))
 
         with ThreadPoolExecutor() as pool:
-            found = list(tqdm(pool.map(traits, self._names), desc="masks", total=len(self), disable=len(self) < 1000))
+            found = list(tqdm(pool.map(traits, self._pairs), desc="masks", total=len(self), disable=len(self) < 1000))
         log_doubts(self._masks, found, "--mask-means", self._mask_means)
         if not any(mask.ratio for mask in found):
             raise InputError(f"--masks={self._masks}: no mask has a hole ({found[0].reading}), so any result would be "
                              "perfect; check the files, --mask-means and --mask-threshold")
 
-    def _read_mask(self, name: str) -> mask_reader.Mask:
-        return mask_reader.read_file(self._files["--masks"][name], self._mask_means, self._mask_threshold,
+    def _read_mask(self, paths: "_Paths") -> mask_reader.Mask:
+        return mask_reader.read_file(paths.mask, self._mask_means, self._mask_threshold,
                                      threshold_flag="--mask-threshold")
+
+
+class _Paths(NamedTuple):
+    """The files of a pair. `id` and `hole_id` are the names of the truth and of the mask."""
+
+    id: str
+    hole_id: str
+    prediction: Path
+    truth: Path
+    mask: Path
 
 
 def _by_name(folder: str, flag: str) -> dict[str, Path]:
@@ -220,11 +230,32 @@ def _by_name(folder: str, flag: str) -> dict[str, Path]:
     return files
 
 
-def _require_partners(flag: str, files: dict[str, Path], truths: dict[str, Path]) -> None:
-    if missing := sorted(truths.keys() - files.keys()):
-        raise InputError(f"{flag}: has no file for {truths[missing[0]]}{_and_more(missing)}; add what is missing")
-    if extra := sorted(files.keys() - truths.keys()):
-        raise InputError(f"{files[extra[0]]}: has no file in --truth{_and_more(extra)}; remove it or add the truth")
+def _match(predictions: dict[str, Path], truths: dict[str, Path], masks: dict[str, Path]) -> list[_Paths]:
+    """Return the files of each pair, in the order of the truths and of the masks. Raises InputError."""
+    masks_of: dict[str, list[str]] = {}
+    for mask, path in masks.items():
+        is_photograph = mask in truths and truths[mask].resolve() == path.resolve()  # one folder holds both
+        if photograph := photograph_of(mask, truths, is_photograph=is_photograph):
+            masks_of.setdefault(photograph, []).append(mask)
+        elif not is_photograph:
+            raise InputError(f"{path}: has no file in --truth; remove it or add the truth")
+    used = {masks[name].resolve() for names in masks_of.values() for name in names}
+    photographs = sorted(name for name, path in truths.items() if path.resolve() not in used)
+    if missing := [name for name in photographs if name not in masks_of]:
+        raise InputError(f"--masks: has no file for {truths[missing[0]]}{_and_more(missing)}; add what is missing")
+    chosen = {(name, mask): mask if mask in predictions or len(masks_of[name]) > 1 else name
+              for name in photographs for mask in sorted(masks_of[name])}
+    if missing := [mask for (_, mask), name in chosen.items() if name not in predictions]:
+        photograph = next(name for name, mask in chosen if mask == missing[0])
+        truth, several = truths[photograph], len(masks_of[photograph])
+        needed = truth if several == 1 else (f"{masks[missing[0]]}, one of the {several} masks of {truth}: name each "
+                                             "prediction as its mask")
+        raise InputError(f"--pred: has no file for {needed}{_and_more(missing)}; add what is missing")
+    if extra := sorted(predictions.keys() - chosen.values()):
+        is_pair = extra[0] in truths
+        problem = "is there beside predictions of its masks' names" if is_pair else "has no file in --truth"
+        raise InputError(f"{predictions[extra[0]]}: {problem}{_and_more(extra)}; remove it or add the truth")
+    return [_Paths(name, mask, predictions[chosen[name, mask]], truths[name], masks[mask]) for name, mask in chosen]
 
 
 def _and_more(names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from mai_jax.data.mask_names import photograph_of
 from mai_jax.errors import InputError
 from mai_jax.files import EXTENSIONS, list_folder, name_some
 from mai_jax.image_io import FORMAT_OF_SUFFIX
@@ -15,7 +16,6 @@ from mai_jax.image_io import FORMAT_OF_SUFFIX
 ALPHA = "alpha"  # in place of a mask: the hole is the transparent part of the photograph
 STREAM = Path("-")  # in place of a file: standard input or output
 PHOTO_EXTENSIONS = tuple(dict.fromkeys([*EXTENSIONS, *FORMAT_OF_SUFFIX]))
-MASK_NAME = re.compile(r"(.+)[_-]mask[_-]?\d*", re.IGNORECASE)  # x_mask.png and x_mask001.png are masks of x.jpg
 
 
 @dataclass(frozen=True)
@@ -194,15 +194,12 @@ def _masks(images: dict[str, Path], masks: str, root: Path) -> tuple[dict[str, l
     used = {path.resolve() for path in found.values()} if is_inside else set()
     by_stem: dict[str, list[Path]] = {}
     for name, path in found.items():
-        stem, match = _stem(name), MASK_NAME.fullmatch(_stem(name))
         is_image = name in images and images[name].resolve() == path.resolve()  # one folder holds both
-        if match and match[1] in stems and (is_image or stem not in stems):
-            stem = match[1]
-        elif is_image:
-            continue
+        stem = photograph_of(_stem(name), stems, is_photograph=is_image)
         folder = PurePath(name).parent.as_posix()
-        stem = folder if stem not in stems and folder in stems else stem
-        if stem in stems:
+        if stem is None and folder in stems and not is_image:
+            stem = folder
+        if stem is not None:
             by_stem.setdefault(stem, []).append(path)
             used.add(path.resolve())
     return {name: sorted(by_stem.get(_stem(name), []), key=_by_number) for name in images}, used

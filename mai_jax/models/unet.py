@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from mai_jax import config as config_lib
@@ -43,7 +44,8 @@ class UNet(nn.Module):
         self, image: Masked, *, train: bool, freeze_encoder_norm: bool = False
     ) -> tuple[Float[Array, "b h w 3"], dict[str, Masked]]:
         """Return the raw prediction and the named intermediates."""
-        x = image._replace(x=to_compute_dtype(image.x, self.dtype))
+        given = self._with_smooth_fill(image) if self.config.smooth_fill else image
+        x = given._replace(x=to_compute_dtype(given.x, self.dtype))
         skips = [x]
         for i in range(1, self.depth + 1):
             x = PartialConv(self.channels(i), ENCODER_KERNELS.get(i, 3), 2, use_bias=i == 1, name=f"encode_{i}")(x)
@@ -61,10 +63,15 @@ class UNet(nn.Module):
             named |= more
         x = x._replace(x=x.x.astype(image.x.dtype))
         if not self.config.smooth_fill:
-            return UpsamplePartialConv(3, name="decode_1")(x, image).x, named
+            return UpsamplePartialConv(3, name="decode_1")(x, given).x, named
         # The kernel starts at 0: the first prediction is the smooth fill.
-        difference = UpsamplePartialConv(3, kernel_init=nn.initializers.zeros_init(), name="decode_1")(x, image).x
-        return difference + smooth_fill(image.x, image.valid, self.depth), named
+        difference = UpsamplePartialConv(3, kernel_init=nn.initializers.zeros_init(), name="decode_1")(x, given).x
+        return given.x[..., :3] + difference, named
+
+    def _with_smooth_fill(self, image: Masked) -> Masked:
+        """Return the image with its hole filled smoothly and `valid` as a fourth channel. All of it is valid."""
+        filled = smooth_fill(image.x, image.valid, self.depth)
+        return Masked(jnp.concatenate([filled, image.valid], -1), jnp.ones_like(image.valid))
 
     def _normalize(self, features: Masked, image: Masked, level: int, name: str, *, running: bool) -> Masked:
         x = features.x

@@ -152,6 +152,11 @@ class MetricLogger:
         """Add time spent waiting for photographs."""
         self._data_wait += seconds
 
+    def add_event(self, step: int, text: str) -> None:
+        """Log a sentence about the run."""
+        log.warning("%s", text)
+        self._writer.write_event(step, text)
+
     def mark_dispatched(self, step: int) -> None:
         """Note the time: `step` is dispatched, and every step before it is computed."""
         self._marks[step] = Mark(time.monotonic(), self._data_wait)

@@ -104,18 +104,24 @@ def for_prediction(variables: Variables) -> Variables:
             for collection, trees in variables.items()}  # fmt: skip
 
 
-def write(folder: Path, config: Config, variables: Variables, step: int, about: About) -> None:
-    """Write a packed model. The folder, which must not exist, exists complete or not at all."""
+def write(
+    folder: Path, config: Config, variables: Variables, step: int, about: About, *, half: bool = False
+) -> None:
+    """Write a packed model, in float16 if `half`. The folder, which must not exist, exists complete or not at all.
+
+    Raises InputError if a value is too large for float16.
+    """
     leaves = traverse_util.flatten_dict(for_prediction(variables), sep="/")
-    tensors = {name: np.ascontiguousarray(leaf, np.float32) for name, leaf in leaves.items()}
-    checksums = {name: zlib.crc32(tensor) for name, tensor in tensors.items()}  # type: ignore[arg-type]
+    tensors = {name: _stored(name, leaf, half) for name, leaf in leaves.items()}
+    # Of the values as they are read, which is float32 in both cases.
+    checksums = {name: zlib.crc32(tensor.astype(np.float32).data) for name, tensor in tensors.items()}
     metadata = {"format": "np", "mai_jax": mai_jax.__version__, "step": str(step), "crc32": json.dumps(checksums)}
     config = without_places(config)
     parameters = sum(tensor.size for name, tensor in tensors.items() if name.startswith("params/"))
     files = {
         WEIGHTS: safetensors.numpy.save(tensors, metadata),
         CONFIG: json.dumps(config_lib.to_dict(config), indent=2).encode() + b"\n",
-        CARD: _card(config, parameters, step, about).encode(),
+        CARD: _card(config, parameters, step, about, "float16" if half else "float32").encode(),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
@@ -126,15 +132,25 @@ def write(folder: Path, config: Config, variables: Variables, step: int, about: 
         os.replace(unfinished, folder)
 
 
+def _stored(name: str, leaf: Any, half: bool) -> np.ndarray:
+    tensor = np.ascontiguousarray(leaf, np.float32)
+    if not half:
+        return tensor
+    largest = np.abs(tensor).max(initial=0)
+    if largest > np.finfo(np.float16).max:
+        raise InputError(f"{name} has a value of {largest:g}, too large for float16; leave out --half")
+    return tensor.astype(np.float16)
+
+
 def without_places(config: Config) -> Config:
     """Return the config without the folders and files of the machine that trained it."""
-    train, test = (given if given in sources.NAMED else default for given, default in (
+    train, test = (given if sources.is_public(given) else default for given, default in (
         (config.data.train, Data().train), (config.data.test, Data().test)))
     data = dataclasses.replace(config.data, train=train, test=test)
     return dataclasses.replace(config, data=data, holes=Holes(), vgg16=VGG16(), run=Run())
 
 
-def _card(config: Config, parameters: int, step: int, about: About) -> str:
+def _card(config: Config, parameters: int, step: int, about: About, dtype: str) -> str:
     """Return the model card: metadata of the hub, use, origin and settings."""
     metadata: Mapping[str, Any] = {
         **({"license": about.licence} if about.licence else {}), "library_name": "mai_jax",
@@ -168,6 +184,6 @@ DIR is this folder. White in the mask means hole; pixels outside the hole are ke
 
 ## Files
 
-`{WEIGHTS}` has the tensors, float32, with a checksum each; `{CONFIG}` has all settings (`mai config` explains
+`{WEIGHTS}` has the tensors, {dtype}, with a checksum each; `{CONFIG}` has all settings (`mai config` explains
 them).
 """

@@ -4,19 +4,16 @@ import contextlib
 import itertools
 import json
 import logging
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from clu import parameter_overview
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import UInt8
 
@@ -24,6 +21,7 @@ from mai_jax import config as config_lib
 from mai_jax.config import Config
 from mai_jax.data import pipeline, sources
 from mai_jax.data.hole_sampler import make_hole_sampler
+from mai_jax.data.pipeline import Unreadable
 from mai_jax.errors import InputError, RunError
 from mai_jax.files import write_atomically
 from mai_jax.models import model_class
@@ -33,6 +31,7 @@ from mai_jax.training.best import BestCheckpoint
 from mai_jax.training.checkpointing import CheckpointWriter
 from mai_jax.training.continuation import NO_CHANGES, StartOptions
 from mai_jax.training.hooks import Profile, Validation
+from mai_jax.training.interrupt import Interrupt
 from mai_jax.training.metric_writer import MetricLogger, MetricWriter, NullWriter
 from mai_jax.training.nonfinite import Diverged, NonfiniteSteps
 from mai_jax.training.train_state import TrainState
@@ -63,7 +62,7 @@ def train(config: Config, workdir: str | Path, options: StartOptions = NO_CHANGE
     with distributed.abort_all_on_error(), contextlib.ExitStack() as stack:
         if is_main:
             stack.enter_context(workdir_lock(workdir))
-        state, history = restore_or_init(model, config, workdir, mesh, options)
+        state, history, unreadable = restore_or_init(model, config, workdir, mesh, options)
         start = int(state.step)
         distributed.assert_same_config(config, workdir, start)
         if is_main:
@@ -76,12 +75,13 @@ def train(config: Config, workdir: str | Path, options: StartOptions = NO_CHANGE
         if start < config.total_steps:
             _log_changes(history, start, writer)
         batches = pipeline.train_batches(source, config, start=start, process_index=jax.process_index(),
-                                         process_count=jax.process_count())  # fmt: skip
+                                         process_count=jax.process_count(), unreadable=unreadable)  # fmt: skip
         stack.callback(batches.close)
         profile = Profile(config.run.profile_steps if is_main else 0, workdir)
         stack.callback(profile.close)
         trainer = Trainer(config, state, mesh, hole_sampler.mask_bank, MetricLogger(config, writer),
-                          NonfiniteSteps(config, workdir, source, hole_sampler), checkpoints, history)  # fmt: skip
+                          NonfiniteSteps(config, workdir, source, hole_sampler), checkpoints, history,
+                          unreadable)  # fmt: skip
         del state  # its buffers are donated to the first step
         # Again, so that an error ends the process before the stack closes the checkpoint writer, which would wait for
         # the other processes.
@@ -113,6 +113,7 @@ class Trainer:
     def __init__(
         self, config: Config, state: TrainState, mesh: Mesh, mask_bank: Any, metrics: MetricLogger,
         nonfinite: NonfiniteSteps, checkpoints: CheckpointWriter | None = None, history: History = (),
+        unreadable: Unreadable | None = None,
     ) -> None:  # fmt: skip
         self.state = state
         self.step = int(state.step)  # steps dispatched to the device
@@ -123,6 +124,7 @@ class Trainer:
         self._nonfinite = nonfinite
         self._checkpoints = checkpoints
         self._history = list(history)
+        self._unreadable = unreadable or Unreadable()
         self._saved = self.step  # the step of the newest checkpoint; 0 for none
         self._pending: tuple[int, jax.Array, Logs] | None = None
 
@@ -131,6 +133,8 @@ class Trainer:
         begin = time.monotonic()
         batch = next(batches)
         self._metrics.add_data_wait(time.monotonic() - begin)
+        for problem in self._unreadable.take_new():
+            self._metrics.add_event(self.step + 1, f"{problem}; it is left out, and the next file takes its place")
         return jax.make_array_from_process_local_data(NamedSharding(self._mesh, PartitionSpec("data")), batch)
 
     def run_step(self, train_step: Callable[..., tuple[TrainState, Logs]], images: jax.Array) -> Logs:
@@ -170,7 +174,8 @@ class Trainer:
         """Return the items and the description of a checkpoint of this step. Raises Diverged."""
         self.finish_step()
         # One batch per step, from a source with random access: the step is the position in the data, too.
-        meta = {"config": config_lib.to_dict(self._config), "next_index": self.step, "history": self._history}
+        meta = {"config": config_lib.to_dict(self._config), "next_index": self.step, "history": self._history,
+                "unreadable": self._unreadable.known}
         return train_state.checkpoint_items(self.state), meta
 
     @contextlib.contextmanager
@@ -187,44 +192,6 @@ class Trainer:
             if not distributed.is_distributed():  # the other processes do not know, and none can save alone
                 self.save()
             raise
-
-
-class Interrupt:
-    """While entered, notes the first SIGTERM or SIGINT, on which the loop stops; a second Ctrl-C aborts at once.
-
-    With several processes JAX handles SIGTERM and agrees on one step for all of them, so a SIGINT is forwarded as
-    SIGTERM. `received` is the signal, once `requested` has returned True.
-    """
-
-    def __init__(self) -> None:
-        self.received: signal.Signals | None = None
-        self._noted: signal.Signals | None = None
-        self._distributed = distributed.is_distributed()
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> "Interrupt":
-        for number in (signal.SIGINT,) if self._distributed else (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def requested(self, step: int) -> bool:
-        """Return whether to stop after `step`. With several processes, all of them must call it at every step."""
-        if not self._distributed:
-            self.received = self._noted
-        elif multihost_utils.reached_preemption_sync_point(step):
-            self.received = self._noted or signal.SIGTERM
-        return self.received is not None
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._noted == signal.SIGINT and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        if self._noted is None and self._distributed:
-            os.kill(os.getpid(), signal.SIGTERM)
-        self._noted = self._noted or signal.Signals(number)
 
 
 def check(config: Config, mesh: Mesh) -> None:
@@ -247,17 +214,20 @@ def phase_ends(config: Config) -> list[int]:
 
 def restore_or_init(
     model: Model, config: Config, workdir: Path, mesh: Mesh, options: StartOptions = NO_CHANGES
-) -> tuple[TrainState, History]:  # fmt: skip
-    """Return the state of the newest checkpoint, or the initial state if there is no checkpoint, and the history."""
+) -> tuple[TrainState, History, Unreadable]:  # fmt: skip
+    """Return the state of the newest checkpoint with its history and the photographs that were unreadable up to then.
+
+    If there is no checkpoint, the state is the initial one.
+    """
     replicated = NamedSharding(mesh, PartitionSpec())
     reader = continuation.latest(config, workdir, options)
     if reader is None:
         state = train_state.init_on_devices(model, config, replicated)
         if not options.init_from:
-            return state, []
+            return state, [], Unreadable()
         variables, entry = init_from.take(options, jax.device_get(state.variables))
         ema = jax.tree.map(np.copy, variables) if config.ema_decay else None
-        return state.replace(**jax.device_put({**variables, "ema": ema}, replicated)), [entry]
+        return state.replace(**jax.device_put({**variables, "ema": ema}, replicated)), [entry], Unreadable()
     init_from.check_resumed(options, reader)
     shapes = jax.eval_shape(lambda: train_state.checkpoint_items(train_state.init_state(model, config)))
     items = {name: reader.read(name, item) for name, item in shapes.items() if name in reader.meta["arrays"]}
@@ -269,7 +239,8 @@ def restore_or_init(
     # jax.device_put puts arrays, but not keys, on the devices of all processes.
     rng = jax.jit(lambda: state.rng, out_shardings=replicated)()
     arrays = {name: value for name, value in vars(state).items() if name != "rng"}
-    return TrainState(**jax.device_put(arrays, replicated), rng=rng), continuation.history(reader, config)
+    state = TrainState(**jax.device_put(arrays, replicated), rng=rng)
+    return state, continuation.history(reader, config), Unreadable(reader.meta.get("unreadable", ()))
 
 
 def _log_changes(history: History, step: int, writer: MetricWriter) -> None:

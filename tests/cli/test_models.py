@@ -128,6 +128,20 @@ def test_a_packed_model_is_the_one_that_was_trained(run, packed):
     assert "## Quality\n\n| a table |" in card
 
 
+def test_a_model_packed_in_half_precision_is_read_as_float32(run, packed, tmp_path):
+    assert main(["models", "pack", str(run), f"--output={tmp_path / 'half'}", "--half"]) == 0
+    leaves = [jax.tree.leaves(model_loading.load_model(folder).variables) for folder in (packed, tmp_path / "half")]
+    for a, b in zip(*leaves, strict=True):
+        assert b.dtype == np.float32
+        np.testing.assert_array_equal(np.asarray(a, np.float16), b)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (packed, tmp_path / "half")]
+    assert sizes[1] < 0.7 * sizes[0]
+    assert "the tensors, float16," in (tmp_path / "half" / "README.md").read_text()
+    with pytest.raises(InputError, match="params/generator/w has a value of 70000, too large for float16"):
+        packed_model.write(tmp_path / "large", config_lib.Config(), {"params": {"generator": {"w": np.full(2, 7e4)}}},
+                           1, packed_model.About("a", "b"), half=True)
+
+
 def test_a_run_starts_from_a_packed_model(run, packed):
     trained = model_loading.load_model(run).variables
     start = StartOptions(init_from=str(packed), init_partial=True)

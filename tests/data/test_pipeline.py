@@ -11,7 +11,7 @@ from PIL import Image
 
 from mai_jax.config import Config, Data, Run
 from mai_jax.data import images
-from mai_jax.data.pipeline import ids, train_batches
+from mai_jax.data.pipeline import Unreadable, ids, train_batches
 from mai_jax.data.pipeline import test_images as images_for_testing
 from mai_jax.errors import InputError
 
@@ -43,8 +43,8 @@ def make_config(batch_size=4, crop="random", threads=2, seed=0, shorter_side=40)
                   run=Run(read_threads=threads))
 
 
-def take_batches(count, source, config, *, start=0, process_index=0, process_count=1):
-    iterator = train_batches(source, config, start=start, process_index=process_index, process_count=process_count)
+def take_batches(count, source, config, **options):
+    iterator = train_batches(source, config, **{"start": 0, **options})
     try:
         return np.stack(list(itertools.islice(iterator, count)))
     finally:
@@ -144,6 +144,34 @@ def test_damaged_image_raises_an_error_that_names_it(count):
     with pytest.raises(InputError) as error:
         take_batches(2 * count, MemorySource(count, damaged=[2]), make_config())
     assert str(error.value) == "2.png: is not an image of a known format; remove it or replace it"
+
+
+@pytest.mark.parametrize("count, damaged", [(60, [2, 59]), (16, [])])
+def test_unreadable_images_are_left_out_and_named(count, damaged):
+    """The next image takes the place, whatever the threads, the start and the processes; the crops stay the same."""
+    config = make_config()
+    config.data.unreadable = "skip"
+    source, whole = MemorySource(count, damaged=damaged), take_batches(20, MemorySource(count), config)
+    unreadable = Unreadable(["an earlier one"])
+    batches = take_batches(20, source, config, unreadable=unreadable)
+    number = batches[..., 0, 0, 0]
+    follower = {i: (i + 1) % count for i in damaged}
+    np.testing.assert_array_equal(number, np.vectorize(lambda i: follower.get(i, i))(whole[..., 0, 0, 0]))
+    np.testing.assert_array_equal(batches[..., 1:], whole[..., 1:])
+    assert sorted(unreadable.take_new()) == [f"{i}.png: is not an image of a known format" for i in damaged]
+    assert unreadable.take_new() == [] and len(unreadable.known) == 1 + len(damaged)
+    np.testing.assert_array_equal(take_batches(3, source, config, start=7, process_index=1, process_count=2),
+                                  batches[7:10, 2:])
+    assert ids(source, config, 3) == [f"{i}.png" for i in number[3]]
+
+
+def test_too_many_unreadable_images_end_the_stream():
+    config = make_config()
+    config.data.unreadable = "skip"
+    for count, known in ((3, []), (40, ["a: is lost", "b: is lost"])):
+        message = rf"2\.png: is not .* known format; with it {1 + len(known)} of {count} .* at most 5%: replace them"
+        with pytest.raises(InputError, match=message):
+            take_batches(count, MemorySource(count, damaged=[2]), config, unreadable=Unreadable(known))
 
 
 def test_batch_size_must_be_divisible_by_the_number_of_processes():

@@ -87,7 +87,7 @@ def test_unusable_names_are_refused(tmp_path, field):
     (tmp_path / "empty").mkdir()
     fill(tmp_path, ["one/a.png", "file.png"])
     cases = {
-        "place2": "is neither a folder nor one of sample_photos, places2, celeb_a",
+        "place2": "is neither a folder, a list or an archive of images, nor one of sample_photos, places2, ",
         str(tmp_path / "gone"): "is neither a folder",
         str(tmp_path / "empty"): r"holds no image; looked for \.jpg \.jpeg .*\.tiff",
         str(tmp_path / "file.png"): "is a file; name the folder",

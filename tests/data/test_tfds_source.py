@@ -1,5 +1,6 @@
 """Small tfds data sets, really prepared, without TensorFlow; and a run that trains and evaluates on one."""
 
+import functools
 import hashlib
 import http.server
 import importlib.util
@@ -49,6 +50,17 @@ class Unnamed(Scenes):
     def _generate_examples(self, first, end):
         for i in range(first, end):
             yield i, {"image": f"{self.folder}/{i}.png"}
+
+
+class Stereo(Scenes):
+    """Pairs of the same images, in one split."""
+
+    def _info(self):
+        image = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({"left": image, "right": image}))
+
+    def _split_generators(self, _):
+        return {"both": ((i, dict.fromkeys(("left", "right"), f"{self.folder}/{i}.png")) for i in range(2))}
 
 
 class Downloaded(Scenes):
@@ -170,6 +182,46 @@ def test_named_sources_have_the_splits_of_the_paper(builder, monkeypatch):
     assert numbers("places2", "test") == in_scenes & set(range(30, 39))
     assert numbers("celeb_a", "train") == set(range(39))
     assert numbers("celeb_a", "test") == set(range(39, 42))
+
+
+def test_addresses_name_a_set_and_a_split(builder, monkeypatch):
+    monkeypatch.setattr(tfds, "builder", functools.partial(tfds.builder, data_dir=builder.data_path.parent.parent))
+
+    def numbers(part, **data):
+        source = open_source(Data(**data), part)
+        return [int(source[i]["id"].removesuffix(".png")) for i in range(len(source))]
+
+    assert sorted(numbers("train", train="tfds:scenes")) == [*range(30)]
+    assert sorted(numbers("test", train="tfds:scenes")) == [*range(39, 42)]
+    sliced = {"train": "tfds:scenes:1.0.0:train[:50%]", "test": "tfds:scenes:train[50%:]+validation"}
+    assert sorted(numbers("train", **sliced) + numbers("test", **sliced)) == [*range(39)]
+
+
+@pytest.mark.parametrize("address, message", [
+    ("tfds:", "'tfds:': write tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:SPLIT"),
+    ("tfds:scenes:train", "holds out nothing for the test; give config.data.test, such as tfds:scenes:test"),
+    ("tfds:no_such_set", "tfds:no_such_set: is neither a data set of TensorFlow Datasets nor in TFDS_DATA_DIR"),
+    ("tfds:mnist/large", "tfds:mnist/large: cannot be opened .*large"),
+    ("tfds:stereo", "has no split train, it has both; give tfds:stereo:SPLIT as config.data.train"),
+    ("tfds:stereo:both", "stereo: has 2 features that are images: left, right; one is needed, or one called image"),
+    ("tfds:scenes:dev", "scenes: has no split 'dev' .*validation"),
+])
+def test_unusable_addresses_are_one_line(builder, pictures, monkeypatch, address, message):
+    monkeypatch.setattr(tfds, "builder", functools.partial(tfds.builder, data_dir=builder.data_path.parent.parent))
+    Stereo.folder = pictures
+    has_test = address.endswith((":dev", ":both"))
+    with pytest.raises(InputError, match=message) as error:
+        open_source(Data(train=address, test="sample_photos" if has_test else ""), "train")
+    assert "\n" not in str(error.value)
+
+
+def test_a_module_that_the_code_of_a_set_needs_is_named(monkeypatch):
+    def builder(name):
+        raise ModuleNotFoundError(f"Failed to construct dataset {name}: No module named 'bs4'")
+
+    monkeypatch.setattr(tfds, "builder", builder)
+    with pytest.raises(InputError, match=r"^tfds:celeb/small: its code needs bs4; pip install beautifulsoup4$"):
+        open_source(Data(train="tfds:celeb/small"), "train")
 
 
 def test_a_data_set_in_another_format_is_refused(builder, monkeypatch):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from mai_jax.config import Config, Data
 from mai_jax.data import sources
+from mai_jax.data.containers import Folder
 from mai_jax.doctor import photographs, scan
 
 SIZE = 64
@@ -29,7 +30,7 @@ CROPS = list(crops())
 
 def survey(folder, size=SIZE):
     names = sorted(path.name for path in folder.iterdir())
-    return photographs.survey(sources.Files(folder, names), size)
+    return photographs.survey(sources.Files(Folder(folder, names)), size)
 
 
 def messages(section):
@@ -140,7 +141,20 @@ def test_a_scan_keeps_the_order_and_ends_when_it_is_closed():
 
 
 def test_a_missing_file_is_a_finding(clean):
-    source = sources.Files(clean, ["0.png", "gone.png"])
+    source = sources.Files(Folder(clean, ["0.png", "gone.png"]))
     section = photographs.section(photographs.survey(source, SIZE), "train", CONFIG)
     [(severity, message)] = messages(section)
     assert severity == "error" and message.startswith("1 unusable: ") and "gone.png: cannot be read" in message
+
+
+@pytest.mark.parametrize("part, count, severity", [
+    ("train", 20, "warning"), ("train", 19, "error"), ("test", 20, "error"),
+])  # fmt: skip
+def test_photographs_that_training_leaves_out_are_no_error(tmp_path, part, count, severity):
+    config = Config(image_size=SIZE, data=Data(shorter_side=SIZE, unreadable="skip"))
+    for i in range(count):
+        Image.new("RGB", (16, 16)).save(tmp_path / f"{i}.png")
+    (tmp_path / "0.png").write_bytes(b"no image")
+    findings = photographs.section(survey(tmp_path), part, config).findings
+    [finding] = [finding for finding in findings if "unusable" in finding.message]
+    assert finding.severity == severity

@@ -15,6 +15,7 @@ from PIL import Image
 
 from mai_jax.config import VGG16, Config, Data, Discriminator, Generator, Phase, Run
 from mai_jax.data import sources
+from mai_jax.data.containers import Folder
 from mai_jax.data.hole_sampler import make_hole_sampler
 from mai_jax.doctor import examine, forecast
 from mai_jax.models import MODELS
@@ -77,7 +78,7 @@ def test_memory_speed_and_finish_time(forecast_of, tmp_path, monkeypatch):
 
 def test_an_unusable_photograph_stops_the_dry_run(forecast_of, tmp_path):
     (tmp_path / "0.png").write_text("no image")
-    [finding] = forecast_of(tmp_path, sources.Files(tmp_path, ["0.png"])).findings
+    [finding] = forecast_of(tmp_path, sources.Files(Folder(tmp_path, ["0.png"]))).findings
     assert finding.severity == "error" and finding.message.startswith("0.png: is not an image")
 
 

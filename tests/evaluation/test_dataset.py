@@ -55,6 +55,8 @@ def save(folders, name, mode="RGB", size=SIZE):
     (lambda f: (f / "pred/a.png").unlink(), r"--pred: has no file for .*truth/a\.png"),
     (lambda f: (f / "masks/sub/b.png").unlink(), r"--masks: has no file for .*truth/sub/b\.png"),
     (lambda f: save(f, "pred/c.png"), r"pred/c\.png: has no file in --truth"),
+    (lambda f: save(f, "masks/c_mask.png"), r"masks/c_mask\.png: has no file in --truth"),
+    (lambda f: save(f, "pred/a_mask.png"), r"pred/a_mask\.png: has no file in --truth"),
     (lambda f: save(f, "pred/a.bmp"), r"a\.(png|bmp): has the same name as .*a\.(png|bmp)"),
     (lambda f: save(f, "pred/a.png", size=(20, 25)), r"pred/a\.png: is 25 x 20 pixels and its truth 24 x 20"),
     (lambda f: save(f, "masks/a.png", "L", (21, 24)), r"masks/a\.png: the mask is 24 x 21"),
@@ -66,6 +68,38 @@ def test_files_that_do_not_match_are_rejected(folders, spoil, message):
     spoil(folders)
     with pytest.raises(InputError, match=message):
         pairs(folders)
+
+
+def mask_of(folders, name, column):
+    """Write a mask with one column of hole."""
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:, column] = 255
+    Image.fromarray(mask).save(folders / name)
+
+
+@pytest.mark.parametrize("where", ["masks", "truth"])
+def test_several_masks_of_a_photograph_are_a_pair_each(folders, where):
+    """As in LaMa's layout, the masks may be beside the truths; then predictions are named as the masks."""
+    for path in ("masks/a.png", "masks/sub/b.png", "pred/a.png"):
+        (folders / path).unlink()
+    names = ("a_mask000", "a_mask001", "sub/mask_b")
+    for column, name in enumerate(names):
+        mask_of(folders, f"{where}/{name}.png", column)
+    for name in names[:2]:
+        save(folders, f"pred/{name}.png")
+    dataset = FolderEvalDataset(str(folders / "pred"), str(folders / "truth"), str(folders / where))
+    dataset.check_masks()
+    found = list(dataset)
+    assert [(pair.id, pair.hole_id) for pair in found] == [("a", names[0]), ("a", names[1]), ("sub/b", names[2])]
+    assert [list(np.flatnonzero(pair.hole.any(0))) for pair in found] == [[0], [1], [2]]
+    assert [pair.prediction.any() for pair in found] == [False, False, True]
+    save(folders, "pred/a.png")
+    with pytest.raises(InputError, match=r"pred/a\.png: is there beside predictions of its masks' names; remove it"):
+        FolderEvalDataset(str(folders / "pred"), str(folders / "truth"), str(folders / where))
+    (folders / "pred" / f"{names[1]}.png").unlink()
+    message = r"--pred: has no file for .*a_mask001\.png, one of the 2 masks of .*a\.png: name each prediction as its"
+    with pytest.raises(InputError, match=message):
+        FolderEvalDataset(str(folders / "pred"), str(folders / "truth"), str(folders / where))
 
 
 def test_doubts_about_the_masks_are_logged_as_in_training(folders, caplog):

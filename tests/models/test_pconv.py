@@ -9,7 +9,7 @@ import pytest
 
 from mai_jax.batch import Batch
 from mai_jax.config import VGG16, Config, Discriminator, Generator, Phase
-from mai_jax.models import MODELS
+from mai_jax.models import MODELS, unet
 from mai_jax.nn.smooth_fill import smooth_fill
 
 TINY = Config(image_size=32, batch_size=2, generator=Generator(width=8, se_reduction=4),
@@ -71,6 +71,21 @@ def test_with_a_smooth_fill_the_first_prediction_is_that_fill():
     poisoned = BATCH._replace(image=jnp.where(BATCH.valid > 0, BATCH.image, jnp.nan))
     raw = jax.jit(MODELS["pconv"](config).predict)(variables, poisoned, jax.random.key(0)).raw
     np.testing.assert_allclose(raw, smooth_fill(*BATCH, levels=5), atol=1e-6)
+
+
+def test_the_predicted_difference_depends_on_the_smooth_fill(monkeypatch):
+    config = dataclasses.replace(TINY, method="pconv", generator=dataclasses.replace(TINY.generator, smooth_fill=True))
+    variables = initial_variables(config)
+    decode_1 = variables["params"]["generator"]["decode_1"]
+    decode_1["kernel"] = jax.random.normal(jax.random.key(0), decode_1["kernel"].shape)
+    batch = BATCH._replace(valid=jnp.zeros_like(BATCH.valid))  # seen through partial convolutions, nothing would remain
+
+    def difference(fill):
+        monkeypatch.setattr(unet, "smooth_fill", lambda *_: fill)
+        return MODELS["pconv"](config).predict(variables, batch, jax.random.key(0)).raw - fill
+
+    dark, bright = (difference(jnp.full_like(BATCH.image, level)) for level in (0.1, 0.9))
+    assert float(jnp.abs(dark - bright).mean()) > 0.1
 
 
 @pytest.mark.parametrize("method", ["mai", "pconv"])

@@ -1,6 +1,7 @@
 """What a program compiled for a GPU executes, and the compilation for one that is not there."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from jax import lax
 
 from mai_jax.errors import InputError
-from tools import aot, gpu, roofline
+from tools import aot, gpu, roofline, scaling_gpus, step_parts
 from tools.gpu import Convolutions
 from tools.roofline import Moved
 
@@ -91,16 +92,16 @@ def test_launches_and_convolutions_of_a_program():
 
 
 def test_the_parts_of_a_step():
-    found = gpu.kernels(GPU_TEXT)
-    assert found.parts == {
+    found = step_parts.parts(GPU_TEXT)
+    assert found == {
         "Generator, backward": Moved(2, 2 * ARRAYS),
         "Generator, forward": Moved(2, ARRAYS + 2 * 2 * 3 * 3 * 4 * 16),
         "holes": Moved(5, 5 * 2 * 4 * 32 * 8),
         "attention_2, forward": Moved(1, 2 * (32 * 64 + 64 * 8) + 4 * 32 * 8),
         "copies and constants": Moved(2, 4 * (2 * 2 * 8 * 8 + 9) + 2 * 4 * 32 * 8),
     }
-    assert list(found.parts)[:2] == ["holes", "Generator, backward"]  # the most bytes first
-    assert sum(part.bytes for part in found.parts.values()) == roofline.costs(GPU_TEXT).hbm_bytes
+    assert list(found)[:2] == ["holes", "Generator, backward"]  # the most bytes first
+    assert sum(part.bytes for part in found.values()) == roofline.costs(GPU_TEXT).hbm_bytes
 
 
 def test_flops_of_a_program_for_a_gpu():
@@ -109,6 +110,19 @@ def test_flops_of_a_program_for_a_gpu():
     convolve = jax.jit(lambda x, kernel: lax.conv_general_dilated(
         x, kernel, (2, 2), [(1, 1)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")))  # fmt: skip
     assert convolve.lower(x, kernel).compile().cost_analysis()["flops"] == CONVOLUTION
+
+
+def test_the_section_of_the_page(monkeypatch):
+    plan = aot.Plan(aot.Topology("h100:1x1x1", aot.CHIPS["h100"], [None]), 6, aot.Memory(1, 2, 3, 4_000_000_000),
+                    roofline.costs(GPU_TEXT), step_parts.parts(GPU_TEXT), gpu.kernels(GPU_TEXT))  # fmt: skip
+    monkeypatch.setattr(aot, "describe", lambda name: plan.topology)
+    monkeypatch.setattr(aot, "plan", lambda *given: plan)
+    monkeypatch.setattr(scaling_gpus.importlib.metadata, "version", lambda name: "0.1.2")
+    record = json.loads(json.dumps(scaling_gpus.record(None, "h100:1x1x1", 6)))
+    text = scaling_gpus.section([record])
+    assert "jax 0.1.2" in text and "| h100 | 1 | 6 | 4.0 GB | 12 |" in text and "| HBM |" in text
+    assert "4 convolutions,\n3 are bf16, channels last, 1 are f32, channels first." in text
+    assert "| holes | 5 | 0 |" in text and "| all | 12 | 0 |" in text and "5 elementwise" in text
 
 
 def test_an_unknown_topology_and_a_missing_compiler_are_errors(monkeypatch):

@@ -14,6 +14,7 @@ from PIL import EpsImagePlugin, Image
 from mai_jax import image_io
 from mai_jax.config import Config, Data, Holes
 from mai_jax.data import images, mask_files, mask_reader, sources
+from mai_jax.data.containers import Folder
 from mai_jax.errors import InputError
 from mai_jax.evaluation.dataset import FolderEvalDataset, ImageEvalDataset
 from mai_jax.evaluation.mask_benchmark import manifest
@@ -69,7 +70,7 @@ def test_special_files_are_refused_without_blocking(special_file, tmp_path):
     refused(mask_reader.read_file, special_file, "hole")
     refused(manifest.load, special_file)
     refused(result_files.join, [tmp_path / "nothing"], "default")
-    refused(sources.Files(tmp_path, ["odd.png"]).__getitem__, 0)
+    refused(sources.Files(Folder(tmp_path, ["odd.png"])).__getitem__, 0)
 
 
 def test_a_pipe_in_a_folder_of_images_or_in_a_checkpoint(tmp_path):

@@ -125,9 +125,10 @@ def test_the_average_can_be_switched_on_and_off_during_a_run(tmp_path):
         save(tmp_path / name, config)
     with pytest.raises(InputError, match=r"ema_decay: 0.0 -> 0.9; .*--continue-with=ema_decay"):
         restore_or_init(Tiny(averaged), averaged, tmp_path / "plain", data_mesh(), NO_CHANGES)
-    state, _ = restore_or_init(Tiny(averaged), averaged, tmp_path / "plain", data_mesh(), StartOptions(("ema_decay",)))
+    options = StartOptions(("ema_decay",))
+    state, _, _ = restore_or_init(Tiny(averaged), averaged, tmp_path / "plain", data_mesh(), options)
     assert_equal(state.ema, CheckpointReader(tmp_path / "plain").read("params", state.variables))
     assert len({leaf.unsafe_buffer_pointer() for array in jax.tree.leaves((state.ema, state.variables))
                 for leaf in [shard.data for shard in array.addressable_shards][:1]}) == 10  # no array is shared
-    state, _ = restore_or_init(Tiny(plain), plain, tmp_path / "averaged", data_mesh(), StartOptions(("ema_decay",)))
+    state, _, _ = restore_or_init(Tiny(plain), plain, tmp_path / "averaged", data_mesh(), StartOptions(("ema_decay",)))
     assert state.ema is None

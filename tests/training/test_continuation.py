@@ -1,6 +1,8 @@
 """A run that gets more steps or another config, or starts from the weights of another run."""
 
 import dataclasses
+import shutil
+import zipfile
 from pathlib import Path
 
 import jax
@@ -74,6 +76,29 @@ def test_a_run_goes_on_as_planned_and_with_changes(six_steps, photographs, tmp_p
         "after step 6: config.batch_size: 16 -> 32; config.main_phase.steps: 6 -> 8"]
 
 
+def test_a_run_on_an_archive_with_an_unreadable_photograph_resumes_bit_for_bit(photographs, tmp_path, caplog):
+    """Without its newest checkpoints a folder is as a kill before them leaves it."""
+    folder = Path(noise_photographs(tmp_path / "photographs", 24, 40, 40))
+    (folder / "7.png").write_bytes(b"no image")
+    with zipfile.ZipFile(tmp_path / "photographs.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+    config = plain_config(str(tmp_path / "photographs.zip"), 6)
+    config.data.test, config.data.unreadable = photographs, "skip"
+    train(config, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    for step in (4, 6):
+        shutil.rmtree(tmp_path / "killed" / "checkpoints" / str(step))
+    train(config, tmp_path / "killed")
+    assert arrays(tmp_path / "killed") == arrays(tmp_path / "whole")
+    problem = "7.png: is not an image of a known format"
+    for run in ("whole", "killed"):
+        assert [CheckpointReader(tmp_path / run, step).meta["unreadable"] for step in (2, 6)] == [[problem]] * 2
+        [event] = [line["event"] for line in logged(tmp_path / run) if "event" in line]
+        assert event == f"{problem}; it is left out, and the next file takes its place"
+    assert caplog.messages.count(event) == 1
+
+
 def test_the_new_shape_of_a_decaying_schedule_is_logged(six_steps, photographs, caplog):
     caplog.set_level("INFO", logger="mai_jax")
     config = tiny_config(photographs, 6, main_phase=Phase(steps=12, schedule="cosine"))
@@ -139,7 +164,7 @@ def test_fields_that_may_not_change_cannot_be_named(name, message):
 
 
 def start_of(config, folder, options=NO_CHANGES):
-    state, history = restore_or_init(Tiny(config), config, folder, data_mesh(), options)
+    state, history, _ = restore_or_init(Tiny(config), config, folder, data_mesh(), options)
     return jax.device_get(state.variables), history
 
 
@@ -151,7 +176,7 @@ def test_a_run_starts_from_the_weights_of_another(six_steps, photographs, tmp_pa
     assert history == [{"step": 0, "changes": [f"initialized from {six_steps}@4"], "init_from": f"{six_steps}@4"}]
 
     newest = StartOptions(init_from=str(six_steps))
-    state, history = restore_or_init(Tiny(config), config, tmp_path / "new", data_mesh(), newest)
+    state, history, _ = restore_or_init(Tiny(config), config, tmp_path / "new", data_mesh(), newest)
     assert history[0]["init_from"] == f"{six_steps}@6"
     assert continuation.describe(history) == [f"after step 0: initialized from {six_steps}@6"]
     with CheckpointWriter(tmp_path / "new", keep=1) as writer:

@@ -40,7 +40,7 @@ def test_the_state_is_restored_bit_for_bit(method, tmp_path):
         trainer._saved = 0
         trainer.save()
         writer.wait()
-    restored, _ = restore_or_init(model, config, tmp_path, data_mesh(jax.devices()[:1]))
+    restored, _, _ = restore_or_init(model, config, tmp_path, data_mesh(jax.devices()[:1]))
     assert restored.step == 7 and (jax.random.key_data(restored.rng) == jax.random.key_data(state.rng)).all()
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     for a, b in zip(*map(jax.tree.leaves, (train_state.checkpoint_items(restored), items)), strict=True):
