@@ -15,6 +15,8 @@ from mai_jax.image_io.frame import Frame
 from mai_jax.image_io.photo import Photo, Samples
 
 COLOURS = 256  # of a palette
+TOO_MANY = ("{}: with pixels of earlier frames it would have more than 256 colours; give one mask for all frames, or "
+            "save the frames as separate files")
 
 
 def patch(
@@ -33,7 +35,8 @@ def patch(
     box = slice(top, bottom), slice(left, right)  # even places, which a WebP needs
     rgb, alpha = canvas.rgb[box], canvas.alpha[box]
     if photo.format == "GIF":
-        source = _gif(photo.name, rgb, needed[box], hole[box])
+        write = _grey_gif if photo.samples.mode == "L" else _gif
+        source = write(photo.name, rgb, needed[box], hole[box])
         return replace(frame, source=source, top=top, left=left), box
     samples = colours.from_rgb(photo.samples, rgb, alpha, can_have_alpha=photo.format == "WEBP")
     opacity = colours.to_alpha(samples)
@@ -55,8 +58,7 @@ def _gif(
     exact = np.unique(rgb[given].reshape(-1, 3), axis=0)
     free = COLOURS - 1 - len(exact)
     if free < bool(filled.any()):
-        raise InputError(f"{name}: with pixels of earlier frames it would have more than {COLOURS} colours; give one "
-                         "mask for all frames, or save the frames as separate files")
+        raise InputError(TOO_MANY.format(name))
     parts = [np.zeros((1, 3), np.uint8), exact]  # the first is transparent
     if filled.any():
         strip = Image.fromarray(rgb[filled][None])
@@ -67,3 +69,17 @@ def _gif(
     indices = np.zeros(needed.shape, np.uint8)
     indices[needed] = colours.nearest_rows(rgb[needed], np.full(int(needed.sum()), 255, np.uint8), palette)
     return save(Samples(indices[..., None], "P", 8, palette), "GIF", optimize=False, transparency=0, interlace=0)
+
+
+def _grey_gif(
+    name: str, rgb: UInt8[np.ndarray, "h w 3"], needed: Bool[np.ndarray, "h w"], hole: Bool[np.ndarray, "h w"]
+) -> bytes:  # fmt: skip
+    """Return the same with a palette of all greys, because Pillow cannot read grey frames and then one of colours."""
+    if np.ptp(rgb[needed & ~hole], axis=-1).any():
+        return _gif(name, rgb, needed, hole)
+    greys = colours.luma(rgb)[..., 0]
+    unused = np.setdiff1d(np.arange(COLOURS), greys[needed])
+    if not len(unused):
+        raise InputError(TOO_MANY.format(name))
+    indices = np.where(needed, greys, unused[0]).astype(np.uint8)
+    return save(Samples(indices[..., None], "L", 8), "GIF", optimize=False, transparency=int(unused[0]), interlace=0)

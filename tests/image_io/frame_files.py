@@ -35,9 +35,9 @@ def palette(rng, colours):
     return rows
 
 
-def gif(rng, *, shared):
+def gif(rng, *, shared, greys=False):
     """Index 0 is transparent. With `shared` one palette is for all frames, otherwise each has its own."""
-    everywhere = palette(rng, 16)
+    everywhere = np.arange(16, dtype=np.uint8).repeat(3).reshape(16, 3) if greys else palette(rng, 16)
     body = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x05\0\0" + b"\x21\xfe\x07comment\0"
     for delay, (top, left, h, w) in zip(DELAYS, boxes(rng), strict=True):
         own = everywhere if shared else palette(rng, 16)
@@ -100,6 +100,7 @@ def tiff(rng, mode, *, big=False, packed="tiff_lzw"):
 
 KINDS = {
     "GIF, one palette": lambda rng: gif(rng, shared=True),
+    "GIF, greys": lambda rng: gif(rng, shared=True, greys=True),  # which Pillow reads without a palette
     "GIF, own palettes": lambda rng: gif(rng, shared=False),
     **{f"PNG {mode} {depth}": lambda rng, mode=mode, depth=depth: apng(rng, mode, depth)
        for mode, depth in (("L", 8), ("LA", 8), ("P", 8), ("RGB", 8), ("RGBA", 8), ("RGBA", 16))},

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mai_jax import image_io
 from mai_jax.errors import InputError
-from mai_jax.image_io import tiff_pages
+from mai_jax.image_io import patches, tiff_pages
 from mai_jax.inference import Inpainter
 from mai_jax.inference.options import Options
 from mai_jax.inference.photo_jobs import Job
@@ -181,6 +181,15 @@ def test_what_cannot_be_filled_is_one_line_and_nothing_is_written(tmp_path, opti
     with pytest.raises(InputError, match=message):
         fill(Grey(), Job(source, tuple(paths), tmp_path / output), options)
     assert not (tmp_path / output).exists()
+
+
+def test_a_gif_that_would_need_too_many_colours_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(patches, "COLOURS", 6)
+    source = write(tmp_path / "in.gif", KINDS["GIF, own palettes"](np.random.default_rng(0)))
+    *_, moving, _, _ = holes(np.random.default_rng(0))
+    with pytest.raises(InputError, match=r"in\.gif, frame \d: with pixels of earlier frames .* more than 256 colours"):
+        fill(Grey(), Job(source, mask_files(tmp_path, moving), tmp_path / "out.gif"), OPTIONS)
+    assert not (tmp_path / "out.gif").exists()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("PNG") or kind == "PNG P 8"])
