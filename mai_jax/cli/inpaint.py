@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from mai_jax.cli.arguments import Parser, Switch, add_mask_reading, integer
 from mai_jax.errors import InputError
 
 if TYPE_CHECKING:
+    from mai_jax.image_io import Frame
     from mai_jax.inference import Inpainter
     from mai_jax.inference.options import Options
     from mai_jax.inference.photo_jobs import Job
@@ -53,6 +54,9 @@ def add_arguments(parser: Parser) -> None:
         help="stored: masks were drawn on a photograph whose EXIF tag was not applied")
     add("--soft", action=Switch, help="the grey of a mask says how much of each pixel is filled, for soft edges")
     add("--allow-empty", action=Switch, help="copy a photograph whose mask has no hole; otherwise it is an error")
+    add("--frames", action=Switch,
+        help="fill animated GIF, PNG and WebP and TIFF of several pages; --mask is one for all frames, a file of as "
+             "many frames, or a folder of as many files")  # fmt: skip
     add("--dilate", type=integer(at_least=0, at_most=1000), default=0, metavar="PIXELS",
         help="pixels by which holes are enlarged, for masks that leave a rim of what they cover")
     add("--blend", choices=BLENDS, default=BLENDS[0], help="how holes are blended with their surroundings")
@@ -73,7 +77,7 @@ def run(given: argparse.Namespace) -> int:
 
     model_argument.required(given)
     app.enable_compilation_cache()
-    jobs, problems, notes = photo_jobs.find(given.image, given.mask, given.output, given.format)
+    jobs, problems, notes = photo_jobs.find(given.image, given.mask, given.output, given.format, frames=given.frames)
     for note in notes:
         log.warning("%s", note)
     if given.quality and not any(photo_files.may_have_quality(job) for job in jobs):
@@ -105,6 +109,8 @@ def _options(given: argparse.Namespace) -> "Options":
     for flag, other in (("--mask-threshold", given.mask_threshold), ("--dilate", given.dilate)):
         if given.soft and other:
             raise InputError(f"--soft and {flag}: a soft mask is used as it is; leave out one of them")
+    if given.frames and given.attention:
+        raise InputError("--frames and --attention: there is no picture of several frames; leave out one of them")
     if given.quality and given.lossless:
         raise InputError("--quality and --lossless: what is stored without loss has no quality; leave out one of them")
     if given.quality and given.format not in (None, *LOSSY):
@@ -119,8 +125,8 @@ def _options(given: argparse.Namespace) -> "Options":
 
     return Options(mask_means=given.mask_means, mask_threshold=given.mask_threshold,
                    mask_orientation=given.mask_orientation, grow_by=given.dilate, soft=given.soft, blend=given.blend,
-                   attention=given.attention, allow_empty=given.allow_empty, format=given.format,
-                   quality=given.quality, lossless=given.lossless)
+                   attention=given.attention, allow_empty=given.allow_empty, frames=given.frames,
+                   format=given.format, quality=given.quality, lossless=given.lossless)
 
 
 def _fill_all(
@@ -133,6 +139,10 @@ def _fill_all(
     from mai_jax.inference import photo_files, photo_repair
 
     readings: set[str] = set()
+
+    def progress(frames: Iterable["Frame"], number: int) -> Iterable["Frame"]:
+        return tqdm(frames, unit="frame", total=number, leave=False)
+
     with logging_redirect_tqdm([logging.getLogger("mai_jax")]):
         for job in tqdm(jobs, unit="photo", disable=len(jobs) == 1):
             if not overwrite and _is_there(job):  # another process has filled it in the meantime
@@ -140,12 +150,13 @@ def _fill_all(
                 continue
             start = time.perf_counter()
             try:
-                done = photo_repair.fill(inpainter, job, options)
+                done = photo_repair.fill(inpainter, job, options, progress)
             except InputError as error:
                 report.failed(job.image, str(error))
                 continue
+            seconds, frames = round(time.perf_counter() - start, 3), {"frames": done.frames} if options.frames else {}
             report.add(done.status, job.image, output=str(job.output), holes=done.holes, share=round(done.share, 6),
-                       seconds=round(time.perf_counter() - start, 3))
+                       seconds=seconds, **frames)
             if done.reading not in readings:  # once for all masks that are read alike
                 log.info("%s: %s", photo_files.name_of(job.masks[0] if job.masks else job.image), done.reading)
                 readings.add(done.reading)

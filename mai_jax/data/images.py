@@ -1,6 +1,8 @@
 """Decoding of image files to pixels. An image that cannot be decoded raises an InputError that names it."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypedDict
 
 import numpy as np
@@ -43,6 +45,23 @@ def decode_as_stored(encoded: bytes, name: str) -> Image.Image:
     Images of any size are accepted, those of several frames are not. Otherwise as `decode`.
     """
     return _load(encoded, name, lambda image: image, single_frame=True)
+
+
+class Frames:
+    """The frames of an image file, or its one image, in their own mode."""
+
+    def __init__(self, encoded: bytes, name: str) -> None:
+        """Open a file. Raises InputError, which starts with `name`, if it cannot be decoded."""
+        self.name = name
+        with _reading(name):
+            self._file = open_header(encoded)
+            self.number: int = getattr(self._file, "n_frames", 1)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Return a frame as it is shown, after those before it. Raises InputError if it cannot be decoded."""
+        with _reading(f"{self.name}, frame {index + 1}"):
+            self._file.seek(index)
+            return self._file.copy()
 
 
 def open_header(encoded: bytes) -> ImageFile.ImageFile:
@@ -99,19 +118,24 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _load(encoded, name, convert, draft=None, *, single_frame=False):
+    with _reading(name), open_header(encoded) as file:
+        if single_frame and getattr(file, "is_animated", False):
+            raise ValueError("it has several frames or pages")
+        if draft is not None:
+            file.draft(None, (draft, draft))
+        image = ImageOps.exif_transpose(file)
+        if image.mode == "I" and file.format == "PPM":  # Pillow widens the 16 bits of PPM
+            image = Image.fromarray(np.asarray(image).astype(np.uint16))
+        return convert(image)
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Raise InputError, which starts with `name`, for what the block raises on bytes that are no image."""
     try:
-        with open_header(encoded) as file:
-            if single_frame and getattr(file, "is_animated", False):
-                raise ValueError("it has several frames or pages")
-            if draft is not None:
-                file.draft(None, (draft, draft))
-            image = ImageOps.exif_transpose(file)
-            if image.mode == "I" and file.format == "PPM":  # Pillow widens the 16 bits of PPM
-                image = Image.fromarray(np.asarray(image).astype(np.uint16))
-            pixels = convert(image)
+        yield
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: is not an image of a known format; remove it or replace it") from error
     except Exception as error:  # on damaged bytes Pillow raises anything from OSError to SyntaxError and struct.error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: cannot be read as an image ({reason}); remove it or replace it") from error
-    return pixels

@@ -18,19 +18,13 @@ class SoftMask(NamedTuple):
     reading: str
 
 
-def read(encoded: bytes, name: str, mask_means: str) -> SoftMask:
-    """Return the grey values of a mask file, or the opacity of a layer with strokes of one colour, upright.
+def interpret(image: Image.Image, name: str, mask_means: str, *, is_jpeg: bool = False) -> SoftMask:
+    """Return the grey values of a mask, or the opacity of a layer with strokes of one colour.
 
     `mask_means` is that of `mask_reader.read`. In a JPEG what is nearly black or white counts as black or white. Raises
-    InputError, which starts with `name`, for a file that is not an image, has colours, or has nothing brighter than
-    black, such as values 0 and 1.
+    InputError, which starts with `name`, for a mask that has colours, or nothing brighter than black, such as values 0
+    and 1.
     """
-    image = images.decode_as_stored(encoded, name)
-    return interpret(image, name, mask_means, is_jpeg=encoded.startswith(b"\xff\xd8"))
-
-
-def interpret(image: Image.Image, name: str, mask_means: str, *, is_jpeg: bool = False) -> SoftMask:
-    """Return the weights in a decoded image, as `read`."""
     try:
         grey = images.to_eight_bits(image)
     except ValueError as reason:  # 32 bits of unknown range

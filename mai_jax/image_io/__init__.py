@@ -22,13 +22,18 @@ because they would still show the content of the hole.
 Same pixels in another encoding: an interlaced PNG is written non-interlaced, a compressed TIFF with Deflate (which
 enlarges a TIFF with JPEG compression), 2 and 4 bits of TIFF and BMP as 8, run-length BMP uncompressed.
 
-CMYK is converted without colour management. Rejected: animations and multiple pages, 32 bits and floats, CMYK with 16
+Animated GIF, PNG and WebP and TIFF with several pages are taken apart by `split` and put together by `join`.
+
+CMYK is converted without colour management. Rejected: other animations, 32 bits and floats, CMYK with 16
 bits, AVIF and HEIC with more than 8 bits, premultiplied alpha, separate 16-bit planes, more than `MAX_PIXELS` pixels.
 """
 
 from mai_jax.image_io.decode import decode
 from mai_jax.image_io.embedded_metadata import apply_orientation
 from mai_jax.image_io.encode import QUALITY_FORMATS, encode
+from mai_jax.image_io.frame import Frame, Frames
+from mai_jax.image_io.frames import is_several, join, split
 from mai_jax.image_io.photo import FORMAT_OF_SUFFIX, MAX_PIXELS, Photo
 
-__all__ = ["FORMAT_OF_SUFFIX", "MAX_PIXELS", "QUALITY_FORMATS", "Photo", "apply_orientation", "decode", "encode"]
+__all__ = ["FORMAT_OF_SUFFIX", "MAX_PIXELS", "QUALITY_FORMATS", "Frame", "Frames", "Photo", "apply_orientation",
+           "decode", "encode", "is_several", "join", "split"]

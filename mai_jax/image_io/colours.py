@@ -45,8 +45,9 @@ def replace_hole(samples: Samples, rgb: RGB, hole: Bool[np.ndarray, "h w"], *, o
     """
     values, colours = samples.values.copy(), rgb[hole]
     if samples.mode == "P":
+        assert samples.palette is not None
         alpha = _pad_palette(samples.palette)[values[hole][:, 0], 3]
-        values[hole, 0] = _nearest_rows(colours, np.full_like(alpha, 255) if opaque else alpha, samples.palette)
+        values[hole, 0] = nearest_rows(colours, np.full_like(alpha, 255) if opaque else alpha, samples.palette)
         return replace(samples, values=values)
     replacement = _from_rgb(colours, samples)
     if samples.colour_key is not None:
@@ -58,6 +59,29 @@ def replace_hole(samples: Samples, rgb: RGB, hole: Bool[np.ndarray, "h w"], *, o
     if opaque and samples.mode.endswith("A"):
         values[hole, -1] = _max_value(samples)
     return replace(samples, values=values)
+
+
+def from_rgb(like: Samples, rgb: RGB, alpha: Alpha, *, can_have_alpha: bool) -> Samples:
+    """Return pixels of any size with the mode, depth and palette of `like`, as close as these allow.
+
+    With `can_have_alpha` the mode gets alpha if some pixel is not opaque.
+    """
+    mode = like.mode
+    if can_have_alpha and mode == "RGB" and (alpha < np.iinfo(alpha.dtype).max).any():
+        mode = "RGBA"
+    everything = np.ones(alpha.shape, bool)
+    if mode == "P":
+        assert like.palette is not None  # the mode is "P"
+        indices = nearest_rows(rgb[everything], alpha[everything], like.palette)
+        return replace(like, values=indices.reshape(*alpha.shape, 1))
+    channels = len(mode)
+    empty = replace(like, mode=mode, values=np.zeros((*alpha.shape, channels), like.values.dtype))
+    samples = replace_hole(empty, rgb, everything, opaque=True)
+    if mode.endswith("A"):
+        samples.values[..., -1] = alpha
+    elif like.colour_key is not None:
+        samples.values[alpha == 0] = like.colour_key
+    return samples
 
 
 def luma(rgb: RGB) -> UInt8[np.ndarray, "... 1"] | UInt16[np.ndarray, "... 1"]:
@@ -86,7 +110,9 @@ def _convert(values, mode, target):
     return np.array(Image.frombytes(mode, size, values.tobytes()).convert(target))
 
 
-def _nearest_rows(colours, alpha, palette):
+def nearest_rows(
+    colours: UInt8[np.ndarray, "n 3"], alpha: UInt8[np.ndarray, "n"], palette: UInt8[np.ndarray, "colours 4"]
+) -> UInt8[np.ndarray, "n"]:
     """Return for each colour [n, 3] the nearest row of the palette among the rows with its alpha [n]."""
     packed = colours.astype(np.uint32) @ np.array([1 << 24, 1 << 16, 1 << 8], np.uint32) + alpha
     unique, inverse = np.unique(packed, return_inverse=True)

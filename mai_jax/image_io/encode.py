@@ -87,14 +87,14 @@ def _rewrite(photo, samples, quality, *, lossless):
         case GifImagePlugin.GifImageFile():
             kept = ("transparency", "comment", "background", "interlace", "loop", "duration")
             options = {key: header.info[key] for key in kept if key in header.info}
-            return _save(samples, "GIF", optimize=False, **options)
+            return save(samples, "GIF", optimize=False, **options)
         case BmpImagePlugin.BmpImageFile():
-            return _save(samples, "BMP", **metadata.read(header).save_options(samples.mode))
+            return save(samples, "BMP", **metadata.read(header).save_options(samples.mode))
     if photo.format == "WEBP":
         lossless = lossless or webp_is_lossless(photo.source)
     subsampling = header.info.get("chroma", 420) if photo.format == "HEIF" else avif_subsampling(photo.source)
     options = _quality_options(photo.format, quality, subsampling, lossless=lossless)
-    return _save(samples, photo.format, **options, **metadata.read(header).save_options(samples.mode))
+    return save(samples, photo.format, **options, **metadata.read(header).save_options(samples.mode))
 
 
 def _quality_options(format, quality, subsampling, *, lossless) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _convert(photo, filled, target, quality, *, lossless):
     if target == "JPEG" and found.exif:
         save_options["exif"] = b"Exif\0\0" + found.exif
     try:
-        return _save(samples, target, **options, **save_options)
+        return save(samples, target, **options, **save_options)
     except (OSError, ValueError) as reason:  # a side or metadata too long for the format
         raise InputError(f"{photo.name}: cannot be written as {target} ({reason}); write a PNG") from reason
 
@@ -143,7 +143,7 @@ def _plain(filled, *, grey, alpha):
     return Samples(np.ascontiguousarray(values), mode, 8 * rgb.itemsize)
 
 
-def _save(samples, format, **options):
+def save(samples: Samples, format: str, **options: Any) -> bytes:
     """Return the file that Pillow writes for samples of up to 8 bits."""
     file = io.BytesIO()
     pillow_image(samples).save(file, format, **options)

@@ -34,7 +34,7 @@ def chunks(encoded: bytes) -> Chunks:
 
 def rewrite(source: bytes, header: PngImagePlugin.PngImageFile, samples: Samples) -> bytes:
     """Return a PNG of the samples with the other chunks of `source`, with orientation 1."""
-    kept = [_upright(kind, data, header) for kind, data in chunks(source) if kind not in PIXEL_CHUNKS]
+    kept = [upright(kind, data, header) for kind, data in chunks(source) if kind not in PIXEL_CHUNKS]
     return _file(samples, kept)
 
 
@@ -52,7 +52,8 @@ def write(samples: Samples, icc: bytes, exif: bytes, xmp: bytes, dpi: tuple[floa
     return _file(samples, metadata)
 
 
-def _upright(kind, data, header):
+def upright(kind: bytes, data: bytes, header: PngImagePlugin.PngImageFile) -> tuple[bytes, bytes]:
+    """Return a chunk of the opened file with orientation 1 and without a thumbnail, if it holds metadata."""
     if kind == b"eXIf":
         return kind, upright_exif(data)
     if data.startswith(OLD_EXIF_KEYWORD) and kind in (b"tEXt", b"zTXt"):
@@ -69,7 +70,11 @@ def _xmp_text(xmp):
 def _file(samples, metadata):
     height, width = samples.values.shape[:2]
     header = struct.pack(">IIBBBBB", width, height, samples.depth, COLOUR_TYPE[samples.mode], 0, 0, 0)
-    parts = [(b"IHDR", header), *metadata, (b"IDAT", _pixels(samples)), (b"IEND", b"")]
+    return file_of([(b"IHDR", header), *metadata, (b"IDAT", _pixels(samples)), (b"IEND", b"")])
+
+
+def file_of(parts: Chunks) -> bytes:
+    """Return the PNG with these chunks."""
     encoded = (struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
                for kind, data in parts)  # fmt: skip
     return SIGNATURE + b"".join(encoded)

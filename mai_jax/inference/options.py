@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mai_jax.errors import InputError
 from mai_jax.inference import blending
 
 
@@ -13,8 +14,9 @@ class Options:
     the pixels as they are stored in a file whose EXIF tag turns them. Holes are grown by `grow_by` pixels. With `soft`
     the grey of a mask says how much of each pixel is filled. `blend` is that of `blending.blend`. `attention` also
     writes NAME_attention.png, a picture of the source of each filled pixel (see `provenance`). With `allow_empty` a
-    photograph without a hole is copied. `format` is an ending of `image_io.FORMAT_OF_SUFFIX` without its dot, None for
-    that of the output's name; `quality` and `lossless` are those of `image_io.encode`.
+    photograph without a hole is copied. With `frames` files of several frames or pages are
+    filled. `format` is an ending of `image_io.FORMAT_OF_SUFFIX` without its dot, None for that of the output's name;
+    `quality` and `lossless` are those of `image_io.encode`. Raises InputError for an unknown `mask_means`.
     """
 
     mask_means: str = "hole"
@@ -25,6 +27,11 @@ class Options:
     blend: str = blending.DEFAULT
     attention: bool = False
     allow_empty: bool = False
+    frames: bool = False
     format: str | None = None
     quality: int | None = None
     lossless: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mask_means not in ("hole", "valid", "known"):
+            raise InputError(f"mask_means={self.mask_means!r}: must be hole or valid")

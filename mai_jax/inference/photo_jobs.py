@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -41,14 +42,15 @@ class Found(NamedTuple):
     notes: list[str]
 
 
-def find(images: str, masks: str, output: str, ending: str | None = None) -> Found:
+def find(images: str, masks: str, output: str, ending: str | None = None, *, frames: bool = False) -> Found:
     """Return one job per photograph.
 
     `images` is a file, a folder, searched recursively, or a glob. `masks` is one file for all photographs, a folder or
     a glob of files matched by name, or "alpha". `output` is a file if `images` is one file, otherwise a folder, in
-    which results of another format than that of `ending` ("png") get this ending. "-" is standard input or output.
-    Masks and earlier results among the images are left out. Raises InputError if a file is missing, no photograph has a
-    mask, or an output would overwrite an input.
+    which results of another format than that of `ending` ("png") get this ending. "-" is standard input or output. With
+    `frames` and without masks of these names, all masks are for the only photograph, or as many masks as photographs
+    are paired in order. Masks and earlier results among the images are left out. Raises InputError if a file is
+    missing, no photograph has a mask, or an output would overwrite an input.
     """
     photos, unread = _expand(images, "--image")
     target = Path(output).expanduser()
@@ -63,6 +65,12 @@ def find(images: str, masks: str, output: str, ending: str | None = None) -> Fou
         photos, results = _split(photos, lambda path: path.resolve().is_relative_to(target.resolve()))
         notes += [f"{images}: not filled, because they are in --output: {len(results)}"] if results else []
     by_photo, used = _masks(photos, masks, _root(images))
+    if frames and not any(by_photo.values()) and masks != ALPHA:
+        by_photo, used = _in_order(photos, masks)
+        if len(photos) > 1 and any(by_photo.values()):
+            name, paths = next(iter(by_photo.items()))
+            notes.append(f"{masks}: holds as many masks, of other names; they are taken in order: {name} with "
+                         f"{paths[0].name} and so on")
     if not is_one:
         photos, left_out = _split(photos, lambda path: path.resolve() in used)
         notes += [f"{images}: not filled, because they are masks: {len(left_out)}"] if left_out else []
@@ -188,10 +196,29 @@ def _masks(images: dict[str, Path], masks: str, root: Path) -> tuple[dict[str, l
     for name, path in found.items():
         is_image = name in images and images[name].resolve() == path.resolve()  # one folder holds both
         stem = photograph_of(_stem(name), stems, is_photograph=is_image)
+        folder = PurePath(name).parent.as_posix()
+        if stem is None and folder in stems and not is_image:
+            stem = folder
         if stem is not None:
             by_stem.setdefault(stem, []).append(path)
             used.add(path.resolve())
-    return {name: by_stem.get(_stem(name), []) for name in images}, used
+    return {name: sorted(by_stem.get(_stem(name), []), key=_by_number) for name in images}, used
+
+
+def _in_order(images: dict[str, Path], masks: str) -> tuple[dict[str, list[Path]], set[Path]]:
+    """Return all masks for one image, or one for each of as many images; otherwise none."""
+    taken = set(images.values())
+    found = sorted((path for path in _expand(masks, "--mask")[0].values() if path not in taken), key=_by_number)
+    names = sorted(images, key=lambda name: _by_number(images[name]))
+    if len(names) not in (1, len(found)):
+        return {name: [] for name in names}, set()
+    by_image = {names[0]: found} if len(names) == 1 else {name: [path] for name, path in zip(names, found, strict=True)}
+    return by_image, {path.resolve() for path in found}
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """Return a key with which frame10.png follows frame9.png."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path.as_posix())]
 
 
 def _stem(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import sys
 
 import pytest
 
@@ -21,6 +22,15 @@ def raising(error: BaseException):
 @pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (1, 1), (130, 130)])
 def test_the_exit_code_is_what_the_command_returns(result, code):
     assert app.run(lambda: result) == code
+
+
+def test_a_closed_standard_output_is_one_line(tmp_path, capsys, monkeypatch):
+    with open(tmp_path / "output", "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert app.run(raising(BrokenPipeError(errno.EPIPE, "Broken pipe"))) == 1
+        stream.write("what Python flushes at its end")
+    assert (tmp_path / "output").read_text() == ""
+    assert capsys.readouterr().err == "error: standard output was closed before the end\n"
 
 
 @pytest.mark.parametrize(("error", "code", "line"), [

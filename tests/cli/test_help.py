@@ -27,8 +27,8 @@ FLAGS = {
                  "protocol", "classical", "against", "lpips", "lpips_net", "lpips_weights", "lpips_vgg16",
                  "lpips_heads", "fid_weights", "csv", "report", "name", "output"],
     "inpaint": ["checkpoint", "step", "image", "mask", "output", "mask_means", "mask_threshold", "mask_orientation",
-                "soft", "allow_empty", "dilate", "blend", "attention", "format", "quality", "lossless", "overwrite",
-                "json"],
+                "soft", "allow_empty", "frames", "dilate", "blend", "attention", "format", "quality", "lossless",
+                "overwrite", "json"],
     "demo": ["checkpoint", "step", "host", "port"],
     "compare": ["config", "config.batch_size", "workdir", "methods"],
 }  # fmt: skip

@@ -12,10 +12,9 @@ from mai_jax.errors import InputError
 RAMP = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
 
 
-def saved(values, format="PNG"):
-    file = io.BytesIO()
-    (values if isinstance(values, Image.Image) else Image.fromarray(values)).save(file, format)
-    return file.getvalue()
+def read(values, means="hole", **settings):
+    image = values if isinstance(values, Image.Image) else Image.fromarray(values)
+    return soft_masks.interpret(image, "m", means, **settings)
 
 
 @pytest.mark.parametrize(("values", "what"), [
@@ -29,7 +28,7 @@ def saved(values, format="PNG"):
 ])
 def test_the_grey_or_the_opacity_is_the_weight(values, what):
     for means, expected in (("hole", RAMP), ("valid", 255 - RAMP), ("known", 255 - RAMP)):
-        mask = soft_masks.read(saved(values), "m", means)
+        mask = read(values, means)
         np.testing.assert_array_equal(mask.weight, expected)
         assert mask.reading == f"{what} says how much of a pixel is {'filled' if means == 'hole' else 'kept'}"
 
@@ -37,7 +36,9 @@ def test_the_grey_or_the_opacity_is_the_weight(values, what):
 def test_noise_of_a_jpeg_is_no_hole():
     values = np.zeros((40, 40), np.uint8)
     values[10:25, 10:25] = 255
-    weight = soft_masks.read(saved(values, "JPEG"), "m", "hole").weight
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "JPEG")
+    weight = read(Image.open(file), is_jpeg=True).weight
     assert (weight[32:] == 0).all() and (weight[16:24, 16:24] == 255).all() and 0 < np.mean(weight == 255) < 0.2
 
 
@@ -48,4 +49,4 @@ def test_noise_of_a_jpeg_is_no_hole():
 ])
 def test_what_has_no_greys_is_refused(values, message):
     with pytest.raises(InputError, match=f"^m: .*{message}"):
-        soft_masks.read(saved(values, "TIFF"), "m", "hole")
+        read(values)

@@ -143,3 +143,39 @@ def test_long_names_are_looked_for_without_an_error(folder):
     write(folder, f"photos/{long}")
     assert find("photos", "one.png", "new").jobs[-1].output.name == long
     assert find("one.png", "masks/a.png", "y" * 300 + ".png").jobs
+
+
+@pytest.mark.parametrize(("ending", "names"), [
+    ("png", ["b.PNG", "c.png", "j.png"]), ("jpg", ["b.jpg", "c.jpg", "j.jpeg"]),
+])
+def test_results_of_another_format_get_its_ending(folder, ending, names):
+    write(folder, "p/b.PNG", "p/c.gif", "p/j.jpeg", "p/c.heic")
+    found = find("p", ALPHA, "new", ending)
+    assert [job.output.name for job in found.jobs] == names
+    assert [problem.message for problem in found.problems] == [
+        f"p/c.heic: its result would be new/c.{ending}, as that of p/c.gif; rename one of them"]
+
+
+@pytest.mark.parametrize(("images", "masks", "expected"), [
+    ("a/x.gif", "of_x", [("x.gif", ["1.png", "2.png", "10.png"])]),  # all masks are for the only photograph
+    ("a", "by_name", [("x.gif", ["1.png", "2.png"]), ("y.gif", ["y.gif"])]),  # a folder of masks
+    ("film", "numbers", [("f9.jpg", ["m009.png"]), ("f10.jpg", ["m010.png"])]),  # in order
+    ("film", "numbers/m009.png", [("f9.jpg", ["m009.png"]), ("f10.jpg", ["m009.png"])]),  # one for all
+])
+def test_masks_of_frames(folder, images, masks, expected):
+    write(folder, "a/x.gif", "a/y.gif", "of_x/1.png", "of_x/2.png", "of_x/10.png", "by_name/x/1.png", "by_name/x/2.png",
+          "by_name/y.gif", "film/f9.jpg", "film/f10.jpg", "numbers/m009.png", "numbers/m010.png")
+    found = find(images, masks, "new", frames=True)
+    pairs = [(job.image.name, [path.name for path in job.masks]) for job in found.jobs]
+    assert sorted(pairs) == sorted(expected)
+    in_order = "numbers: holds as many masks, of other names; they are taken in order: f9.jpg with m009.png and so on"
+    assert found.notes == ([in_order] if masks == "numbers" else [])
+    if masks in ("of_x", "numbers"):
+        with pytest.raises(InputError, match="has no mask of its name"):
+            find(images, masks, "new")
+
+
+def test_frames_and_masks_of_different_number_are_not_paired(folder):
+    write(folder, "film/f9.jpg", "film/f10.jpg", "film/f11.jpg", "numbers/m009.png", "numbers/m010.png")
+    with pytest.raises(InputError, match=r"f10\.jpg: has no mask of its name in --mask=numbers"):
+        find("film", "numbers", "new", frames=True)
