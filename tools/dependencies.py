@@ -24,9 +24,9 @@ CONSTRAINTS, REQUIREMENTS = DOCS.parent / "constraints.txt", DOCS.parent / "requ
 PERMISSIVE = {"MIT", "MIT-CMU", "BSD", "BSD-2-Clause", "BSD-3-Clause", "0BSD", "Apache-2.0", "ISC", "PSF-2.0", "Zlib",
               "CC0-1.0", "BSL-1.0", "Apache-2.0 WITH LLVM-exception"}  # fmt: skip
 # Weak copyleft without obligations for users of the unchanged package; individually, so that no other is accepted.
-EXCEPTIONS = dict.fromkeys(("certifi", "hypothesis", "orjson", "pathspec", "tqdm"), "MPL-2.0")
+EXCEPTIONS = dict.fromkeys(("axe-playwright-python", "certifi", "hypothesis", "pathspec", "tqdm"), "MPL-2.0")
 # Licences of packages whose metadata name none, from their licence files.
-LICENCE_FILES = {"jax2onnx": "Apache-2.0"}
+LICENCE_FILES = {"jax2onnx": "Apache-2.0", "axe-playwright-python": "MIT AND MPL-2.0"}
 SPDX = {"Apache 2.0": "Apache-2.0", "Apache License": "Apache-2.0", "Apache Software License": "Apache-2.0",
         "MIT License": "MIT", "3-Clause BSD License": "BSD-3-Clause", "BSD License": "BSD", "ISC License": "ISC",
         "ISC License (ISCL)": "ISC", "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0"}  # fmt: skip

@@ -14,6 +14,7 @@ from mai_jax.errors import InputError
 from mai_jax.inference import Inpainter
 
 WIDTH = 1280
+WAIT = 300_000  # milliseconds
 
 
 def main() -> None:
@@ -24,17 +25,20 @@ def main() -> None:
     parser.add_argument("--output", metavar="FILE", default="docs/page.png", help="picture to write")
     parser.add_argument("--stroke", type=comma_list, metavar="X,Y,X,Y", default=["0.4", "0.5", "0.6", "0.5"],
                         help="ends of the stroke that is the hole, as shares of width and height")
-    parser.add_argument("--port", type=int, default=7861, help="a free port")
+    parser.add_argument("--port", type=int, default=0, help="a free port; 0 lets the system choose one")
+    parser.add_argument("--width", type=int, default=WIDTH, help="of the window, such as 390 of a phone")
+    parser.add_argument("--colours", choices=("light", "dark"), default="light", help="colour scheme of the system")
     given = parser.parse()
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as reason:
         raise InputError("the screenshot needs playwright and chromium: pip install playwright") from reason
     app.enable_compilation_cache()
-    inpainter = Inpainter.from_checkpoint(given.checkpoint)
-    with running_server(inpainter, "127.0.0.1", given.port) as address, sync_playwright() as playwright:
+    models = {given.checkpoint: Inpainter.from_checkpoint(given.checkpoint)}
+    with running_server(models, "127.0.0.1", given.port) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": WIDTH, "height": 900})
+        tab = browser.new_page(viewport={"width": given.width, "height": 900}, color_scheme=given.colours)
+        tab.set_default_timeout(WAIT)
         tab.goto(address)
         _fill_stroke(tab, Path(given.image), [float(share) for share in given.stroke])
         tab.screenshot(path=given.output, full_page=True)
@@ -42,19 +46,26 @@ def main() -> None:
 
 
 def _fill_stroke(tab, image: Path, stroke: list[float]) -> None:
-    """Upload the photograph, draw the stroke, fill it and click on its centre."""
-    tab.locator("#photo input[type=file]").set_input_files(image)
-    box = tab.locator("#brush canvas").bounding_box()
+    """Open the photograph, fill the stroke, show the sources of its centre, and paint a second one beside it."""
+    tab.locator("html[data-ready]").wait_for()
+    tab.locator("#photo").set_input_files(image)
+    tab.locator("#view").wait_for()
+    _drag(tab, stroke)
+    tab.locator("#fill").click()
+    tab.locator("#ask").click()
+    _drag(tab, [(stroke[0] + stroke[2]) / 2, (stroke[1] + stroke[3]) / 2] * 2)
+    tab.locator("#maps img").nth(1).wait_for()
+    tab.get_by_text("Brush", exact=True).click()
+    _drag(tab, [share + 0.2 for share in stroke])
+
+
+def _drag(tab, stroke: list[float]) -> None:
+    box = tab.locator("#paint").bounding_box()
     start, end = ((box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (stroke[:2], stroke[2:]))
     tab.mouse.move(*start)
     tab.mouse.down()
     tab.mouse.move(*end, steps=9)
     tab.mouse.up()
-    tab.locator("#fill").click()
-    result = tab.locator("#outlined img").bounding_box(timeout=300_000)
-    tab.mouse.click(result["x"] + result["width"] * (stroke[0] + stroke[2]) / 2,
-                    result["y"] + result["height"] * (stroke[1] + stroke[3]) / 2)
-    tab.locator("#attention_2 img").wait_for(timeout=300_000)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Serve a web page on which photographs are repaired. Needs the extra `demo`: pip install 'mai_jax[demo]'.
 
     mai demo --model=runs/places2
+    mai demo --model=lama,telea        # the page has a menu of both
 """
 
 import argparse
@@ -17,9 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> None:
-    model_argument.required(given)
+    names = model_argument.required(given).split(",")
 
     from mai_jax.demo import server
 
     app.enable_compilation_cache()
-    server.serve(model_argument.open_inpainter(given), given.host, given.port)
+    models = {name: model_argument.open_inpainter(argparse.Namespace(**vars(given) | {"model": name}))
+              for name in names}  # fmt: skip
+    server.serve(models, given.host, given.port)

@@ -1,1 +1,1 @@
-"""The web page for filling holes in photographs. Needs the extra `demo`."""
+"""The web page for filling holes in photographs, and its HTTP interface. Needs the extra `demo`."""

@@ -1,9 +1,10 @@
-"""A server of the page, started as by a user, with an untrained network."""
+"""Servers of the page: one started as by a user, with an untrained network, and one with a fill that takes no time."""
 
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 
 from mai_jax import config as config_lib
 from mai_jax.batch import Batch
+from mai_jax.demo import server
+from mai_jax.inference import Inpainter
 from mai_jax.models.mai import MAI
 from mai_jax.training import checkpointing
 from tests.cheap_compilation import environment
@@ -22,23 +25,32 @@ ROOT = Path(__file__).parents[2]
 TIMEOUT = 120  # seconds per step, for slow machines
 
 
+class Negative(Inpainter):
+    """Fills with the negative of the photograph, once `allowed` is set, which it is unless a test clears it."""
+
+    description = "the negative"
+
+    def __init__(self) -> None:
+        self.allowed, self.calls = threading.Event(), 0
+        self.allowed.set()
+
+    def __call__(self, image, hole):
+        self.calls += 1
+        assert self.allowed.wait(TIMEOUT)
+        return np.where(hole[..., None], np.iinfo(image.dtype).max - image, image)
+
+
 @dataclass
 class Served:
-    """A running server, its address, its temporary folder, and the checkpoint folder, which it must not serve."""
+    """A running server, and the folder for its temporary files."""
 
     process: subprocess.Popen
     port: int
     temporary: Path
-    checkpoint: Path
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
-
-    @property
-    def folder(self) -> Path:
-        (folder,) = self.temporary.iterdir()
-        return folder
 
     def stop(self, number: int) -> str:
         """Send the signal and return the output that was not read before."""
@@ -65,7 +77,7 @@ def checkpoint_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def serve(checkpoint_folder, tmp_path_factory):
     """Return a function that starts `demo.py` and returns once it has printed the address of the page."""
-    pytest.importorskip("gradio", reason="install the extra `demo`")
+    pytest.importorskip("uvicorn", reason="install the extra `demo`")
     started = []
 
     def start() -> Served:
@@ -80,7 +92,7 @@ def serve(checkpoint_folder, tmp_path_factory):
         started.append(process)
         line = process.stdout.readline()
         assert f"http://127.0.0.1:{port}/" in line, line + process.communicate(timeout=TIMEOUT)[0]
-        return Served(process, port, temporary, checkpoint_folder)
+        return Served(process, port, temporary)
 
     yield start
     for process in started:
@@ -91,8 +103,52 @@ def serve(checkpoint_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def served(serve):
     """Return one server for the tests of a file. When stopped, it has printed nothing more and left no files."""
-    server = serve()
-    yield server
-    assert server.stop(signal.SIGTERM) == ""
-    assert server.process.returncode == 0
-    assert list(server.temporary.iterdir()) == []
+    started = serve()
+    yield started
+    assert started.stop(signal.SIGTERM) == ""
+    assert started.process.returncode == 0
+    assert list(started.temporary.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {"negative": Negative(), "other": Negative()}
+
+
+@pytest.fixture(scope="module")
+def address(models):
+    """Return the address of a server with `models`."""
+    pytest.importorskip("uvicorn", reason="install the extra `demo`")
+    with server.running_server(models, "127.0.0.1", 0) as address:
+        yield address
+
+
+@pytest.fixture
+def visitor(browser):
+    """Return a function that opens a page; fail on requests to other servers and on errors in the page."""
+    tabs, foreign_requests, errors = [], [], []
+
+    def visit(address, width=1280, height=900, *, script="", **settings):
+        tab = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True, **settings)
+        tab.add_init_script(script)
+        tabs.append(tab)
+        tab.set_default_timeout(1000 * TIMEOUT)
+        local = (address, f"blob:{address}", "data:")
+        tab.on("request", lambda r: foreign_requests.append(r.url) if not r.url.startswith(local) else None)
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.on("console", lambda line: errors.append(line.text) if "Content Security" in line.text else None)
+        tab.on("dialog", lambda dialog: (errors.append(dialog.message), dialog.dismiss()))
+        tab.goto(address)
+        tab.locator("html[data-ready]").wait_for()
+        return tab
+
+    yield visit
+    for tab in tabs:
+        tab.close()
+    assert foreign_requests == [] and errors == []
+
+
+@pytest.fixture
+def visit(visitor, address):
+    """Return a function that opens the page of `address`."""
+    return lambda *args, **settings: visitor(address, *args, **settings)

@@ -1,9 +1,7 @@
 """The entry points of untrusted files: valid seed inputs, and the code that users call with such files."""
 
 import asyncio
-import base64
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +9,7 @@ from urllib.parse import unquote
 
 import h11
 import jax
+import numpy as np
 
 from mai_jax import config as config_lib
 from mai_jax.cli import config_argument
@@ -19,14 +18,14 @@ from mai_jax.config import Data, Holes
 from mai_jax.convert import pconv, torch_files
 from mai_jax.convert.state_dict import Tensors
 from mai_jax.data import images, mask_files, mask_reader, sources
-from mai_jax.demo import editing, pictures
-from mai_jax.demo.gate import FILES, Gate
+from mai_jax.demo import editing, pictures, routes
+from mai_jax.demo.gate import Gate
 from mai_jax.doctor import image_checks
 from mai_jax.errors import InputError
 from mai_jax.evaluation.dataset import FolderEvalDataset
 from mai_jax.evaluation.mask_benchmark import manifest
 from mai_jax.image_io import FORMAT_OF_SUFFIX, MAX_PIXELS
-from mai_jax.inference import model_loading, photo_repair
+from mai_jax.inference import Inpainter, model_loading, photo_repair
 from mai_jax.inference.photo_jobs import Job
 from mai_jax.nn import weights
 from mai_jax.training import checkpointing, nonfinite, packed_model
@@ -135,14 +134,10 @@ def _records(folder: Path) -> None:
 
 
 def _request(folder: Path) -> None:
-    """Pass the bytes of an HTTP request to the demo's gate, in the way uvicorn does."""
-    served = folder / "served"
-    served.mkdir()
-    (served / "served.png").write_bytes(seed_inputs.mask())
-    raw = _content(folder / "request.http").replace(b"served.png", os.fsencode(served / "served.png"))
+    """Pass the bytes of an HTTP request to the page's server, in the way uvicorn does."""
     connection, body = h11.Connection(h11.SERVER), []
     try:
-        connection.receive_data(raw)
+        connection.receive_data(_content(folder / "request.http"))
         connection.receive_data(b"")
         head = connection.next_event()
         if not isinstance(head, h11.Request):
@@ -151,42 +146,56 @@ def _request(folder: Path) -> None:
             body.append(bytes(event.data))
     except h11.RemoteProtocolError as reason:
         raise InputError("no HTTP") from reason
-    asyncio.run(_answer(head, body, served))
+    asyncio.run(_answer(head, body))
 
 
-async def _answer(head: h11.Request, body: list[bytes], served: Path) -> None:
+class Negative(Inpainter):
+    """Fills with the negative, without a network."""
+
+    description = "the negative"
+
+    def __init__(self) -> None:
+        pass
+
+    def __call__(self, image, hole):
+        return np.iinfo(image.dtype).max - image
+
+
+async def _answer(head: h11.Request, body: list[bytes]) -> None:
     path, _, query = bytes(head.target).partition(b"?")
     scope = {"type": "http", "method": head.method.decode(), "path": unquote(path.decode("ascii")), "raw_path": path,
              "query_string": query, "headers": [(bytes(k).lower(), bytes(v)) for k, v in head.headers]}
-    messages = iter([{"type": "http.request", "body": part, "more_body": True} for part in body])
+    messages = iter([{"type": "http.request", "body": part, "more_body": True} for part in body]
+                    + [{"type": "http.request", "body": b"", "more_body": False}])
     responses = []
 
     async def receive() -> dict:
-        return next(messages, {"type": "http.request", "body": b"", "more_body": False})
+        return next(messages, None) or await asyncio.Event().wait()  # until the browser leaves
 
     async def send(message: dict) -> None:
         responses.append(message)
 
-    async def page(scope: dict, receive: Callable, send: Callable) -> None:
-        if scope["path"].startswith(FILES):
-            file = Path(scope["path"].removeprefix(FILES)).resolve()
-            assert file.is_relative_to(served.resolve()), f"the gate let {file} through"
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-
-    await Gate(page, served, ("127.0.0.1",))(scope, receive, send)
+    application, close = routes.build({"negative": Negative()}, "")
+    try:
+        await Gate(application, ("127.0.0.1",))(scope, receive, send)
+    finally:
+        close()
     if responses[0]["status"] >= 400:
         raise InputError(f"status {responses[0]['status']}")
 
 
 def _session(folder: Path) -> None:
-    photo = _only_file(folder, exclude=("mask.png", "strokes.png"))
+    photo = _only_file(folder, exclude=("mask.png", "strokes.png", "layer.png"))
     edit = editing.open_photo(_content(photo), photo.name)
-    pictures.data_url(pictures.tint_hole(edit.photo.rgb, edit.file_hole))
-    mask = _content(folder / "mask.png")
-    transparent = editing.has_transparency(edit.photo)
-    edit = editing.set_file_hole(edit, mask, "mask.png", "hole", with_transparent=transparent)
-    strokes = "data:image/png;base64," + base64.b64encode(_content(folder / "strokes.png")).decode()
-    editing.encode_result(editing.fill(edit, lambda rgb, hole: 255 - rgb, strokes, 1))
+    pictures.preview(edit.photo.rgb, edit.photo.alpha)
+    mask = editing.read_mask(_content(folder / "mask.png"), "mask.png", "hole", edit.size)
+    strokes = pictures.hole_from_strokes(_content(folder / "strokes.png"), *edit.size)
+    pictures.hole_picture(mask.hole)
+    if edit.pixels.dtype == np.uint8:
+        edit = editing.apply_layer(edit, editing.Layer(_content(folder / "layer.png"), 1, 2))
+    edit = editing.fill(editing.add_transparency(edit._replace(hole=mask.hole | strokes)), Negative(), 1)
+    editing.apply_layer(edit, editing.encode_layer(edit))
+    editing.encode_result(edit)
 
 
 def _only_file(folder: Path, exclude: tuple[str, ...] = ()) -> Path:

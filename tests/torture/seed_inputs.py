@@ -230,28 +230,40 @@ def comparisons() -> list[Tree]:
 
 
 def requests() -> list[Tree]:
-    """Return HTTP requests of a browser to the demo."""
+    """Return HTTP requests of a browser to the page."""
     def request(line: str, body: bytes = b"", *more: str) -> Tree:
         length = [f"Content-Length: {len(body)}"] if body else []
         head = "\r\n".join([f"{line} HTTP/1.1", "Host: 127.0.0.1:7860", *length, *more])
         return {"request.http": head.encode() + b"\r\n\r\n" + body}
 
-    photo = {"path": "served.png", "meta": {"_type": "gradio.FileData"}}
-    event = {"data": [photo, {"strokes": "data:image/png;base64,"}], "fn_index": 2, "session_hash": "x"}
-    form = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + mask() + b"\r\n--b--\r\n"
-    return [request("GET /"), request("GET /gradio_api/file=served.png"), request("GET /assets/index.js"),
-            request("GET /gradio_api/file=..%2f..%2fetc%2fpasswd"), request("GET /gradio_api/file=/etc/passwd"),
-            request("POST /gradio_api/queue/join", json.dumps(event).encode(), "Content-Type: application/json"),
-            request("POST /gradio_api/upload", form, "Content-Type: multipart/form-data; boundary=b"),
-            request("POST /gradio_api/queue/join", b"2\r\n{}\r\n0\r\n\r\n", "Transfer-Encoding: chunked")]  # fmt: skip
+    def form(**fields: bytes) -> bytes:
+        return b"".join(b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+                        % (name.encode(), b'; filename="a.png"' if len(content) > 40 else b"", content)
+                        for name, content in fields.items()) + b"--b--\r\n"  # fmt: skip
+
+    kind = "Content-Type: multipart/form-data; boundary=b"
+    photo, hole, layer = saved(Image.new("RGB", (SIZE, SIZE)), "PNG"), mask(), _layer()
+    return [request("GET /"), request("GET /static/page.css"), request("GET /static/..%2f..%2fetc%2fpasswd"),
+            request("GET /api/queue?ticket=a"), request("POST /api/preview", form(image=photo), kind),
+            request("POST /api/mask", form(mask=hole, size=b"%d,%d" % (SIZE, SIZE)), kind, "Origin: http://127.0.0.1:7860"),
+            request("POST /api/repair", form(image=photo, mask=hole, grow=b"1", mask_means=b"valid"), kind),
+            request("POST /api/fill", form(image=photo, strokes=_strokes(), layer=layer, layer_at=b"1,2"), kind),
+            request("POST /api/repair", b"2\r\n{}\r\n0\r\n\r\n", "Transfer-Encoding: chunked")]  # fmt: skip
 
 
 def visits() -> list[Tree]:
-    """Return the inputs of a demo session: a photograph, a mask, and brush strokes."""
+    """Return the inputs of a visit of the page: a photograph, a mask, strokes, and a layer of filled pixels."""
+    return [tree | {"mask.png": mask(), "strokes.png": _strokes(), "layer.png": _layer()} for tree in photographs()]
+
+
+def _strokes() -> bytes:
     alpha = np.zeros((SIZE, SIZE, 4), np.uint8)
     alpha[2:9, 3:7, 3] = 255
-    strokes = saved(Image.fromarray(alpha), "PNG")
-    return [tree | {"mask.png": mask(), "strokes.png": strokes} for tree in photographs()]
+    return saved(Image.fromarray(alpha), "PNG")
+
+
+def _layer() -> bytes:
+    return saved(Image.new("RGBA", (SIZE // 2, SIZE // 3), (1, 2, 3, 255)), "PNG")
 
 
 def read_tree(folder: Path) -> Tree:
