@@ -249,8 +249,11 @@ def test_a_second_user_sees_the_queue_and_cancels(visit, models):
     expect_message(second, "Waiting: 1 before you")
     second.get_by_role("button", name="Cancel").click()
     expect_message(second, "Cancelled.")
+    draw(first, (0.2, 0.2))  # does not paint: it would be lost
     negative.allowed.set()
     expect_message(first, "Filled")
+    first.keyboard.press("Control+z")
+    assert mask(first)[30, 40] and not mask(first)[12, 16]
     assert negative.calls == calls + 1
     assert mask(second).any() and second.locator("#download").is_disabled()
 

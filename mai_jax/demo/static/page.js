@@ -12,7 +12,7 @@ let photo = null; // {file, width, height}: the original and its size
 let running = null; // the AbortController of the request that can be cancelled
 let unsaved = false;
 
-const view = new View(part("view"), part("stack"), () => pointer?.showRing());
+const view = new View(part("view"), part("stack"), () => pointer.showRing());
 const painting = new Painting(part("paint"), showState);
 const pointer = new Tools({
   view, painting, ring: part("ring"), size: part("size"), onPoint: askSources,
@@ -52,6 +52,7 @@ async function run(text, work) {
 
 function showState() {
   const { fill } = painting;
+  pointer.locked = Boolean(running);
   part("undo").disabled = Boolean(running) || !painting.position;
   part("redo").disabled = Boolean(running) || painting.position === painting.steps.length;
   for (const id of ["fill", "invert", "clear", "save-mask"]) part(id).disabled = Boolean(running);

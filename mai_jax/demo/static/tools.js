@@ -11,6 +11,7 @@ export class Tools {
     this.action = null; // what the pointers do: "paint", "pan", "pinch", or "none" until all are up
     this.start = null; // of a pinch: {distance, scale}
     this.held = false; // the space bar
+    this.locked = false; // while a hole is filled, nothing is painted
     this.cursor = null; // the point of the photo where the brush is
     this.corner = null; // of a box, set by a key
     const { box } = view;
@@ -53,7 +54,7 @@ export class Tools {
       this.start = { distance: distance(...this.pointers.values()), scale: this.view.scale };
     } else if (this.pointers.size > 2 || event.button > 1) {
       this.action ??= "none";
-    } else if (event.button === 1 || this.held || this.tool === "move") {
+    } else if (event.button === 1 || this.held || this.locked || this.tool === "move") {
       this.action = "pan";
     } else if (this.tool === "sources") {
       this.action = "none";
@@ -130,7 +131,8 @@ export class Tools {
     const arrow = ARROWS[event.key];
     if (!arrow && event.key !== "Enter") return;
     event.preventDefault();
-    const { view, tool } = this;
+    const { view } = this;
+    const tool = this.locked ? "move" : this.tool;
     if (arrow) {
       const from = this.cursor;
       const step = STEP / view.scale;
