@@ -5,12 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from types import ModuleType
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt8, UInt16
+from jaxtyping import Bool, Float, UInt8, UInt16
 from skimage.restoration import inpaint_biharmonic
 
-from mai_jax.batch import Batch
 from mai_jax.errors import InputError
 from mai_jax.visualize import to_uint8
 
@@ -23,9 +21,11 @@ RADIUS = 3  # of the neighbourhood of a pixel, in pixels, for the two methods of
 
 def fill_mean_colour(image: Image, hole: Hole) -> Image:
     """Fill with the mean colour of the valid pixels, or with mid-grey if there are none."""
-    valid = 1 - hole[None, ..., None].astype(np.float32)
-    batch = Batch(jnp.asarray(image[None].astype(np.float32) / np.iinfo(image.dtype).max), jnp.asarray(valid))
-    return np.where(hole[..., None], _to_levels(np.asarray(mean_colour(batch)[0]), image.dtype), image)
+    # With NumPy: JAX would compile a program for each size of image, and keep it.
+    valid, filled = image[~hole], image.copy()
+    colour = valid.mean(0) / np.iinfo(image.dtype).max if len(valid) else np.full(3, 0.5)
+    filled[hole] = _to_levels(colour, image.dtype)
+    return filled
 
 
 def _without_leak(fill: Fill) -> Fill:
@@ -71,7 +71,9 @@ def _inpaint(image: Image, hole: Hole, method: int) -> Image:
     return np.stack([inpaint(channel, mask, RADIUS, method) for channel in channels], axis=-1)
 
 
-def _to_levels(image: Float[np.ndarray, "h w 3"], dtype: np.dtype) -> Image:
+def _to_levels(
+    image: Float[np.ndarray, "... 3"], dtype: np.dtype
+) -> UInt8[np.ndarray, "... 3"] | UInt16[np.ndarray, "... 3"]:  # fmt: skip
     """Return an image in [0, 1] as integer levels."""
     if dtype == np.uint8:
         return to_uint8(image)
@@ -103,12 +105,3 @@ def fill_many(
     """
     with ThreadPoolExecutor() as pool:
         return np.stack(list(pool.map(fill, images, holes)))
-
-
-def mean_colour(batch: Batch) -> Float[Array, "b h w 3"]:
-    """Return images of one colour: the mean of the valid pixels of each image, or mid-grey (0.5) without any."""
-    is_valid = batch.valid > 0
-    pixels = jnp.sum(is_valid, axis=(1, 2), keepdims=True)
-    total = jnp.sum(jnp.where(is_valid, batch.image, 0), axis=(1, 2), keepdims=True)
-    colour = jnp.where(pixels > 0, total / jnp.maximum(pixels, 1), 0.5)
-    return jnp.broadcast_to(colour, batch.image.shape)
