@@ -45,7 +45,8 @@ TRAFFIC = """\
 ## Traffic by part
 
 Bytes to and from HBM by part of the step on a v5e, without rematerialisation. An operation that XLA fused from several
-parts counts for the part with most of its instructions.
+parts counts for the part with most of its instructions. Rows of the table above that have no such table were compiled
+earlier, when the masks were summed by convolutions.
 
 """
 
@@ -73,7 +74,7 @@ def main() -> None:
     compilers = [f"{chip} by libtpu {r['libtpu']}" for chip, r in {r["chip"]: r for r in shown}.items()]
     versions = f"jax {importlib.metadata.version('jax')}; {', '.join(compilers)}"
     text = [INTRODUCTION.format(versions=versions, dtype=config(256, remat=False).dtype), bounds(shown)]
-    plain = [r for r in shown if r["chip"] == VARIED and not r["remat"]]
+    plain = [r for r in shown if r["chip"] == VARIED and not r["remat"] and "parts" in r["found"]]
     text.append(TRAFFIC + "\n".join(parts_table(r["size"], r["found"]) for r in plain))
     text.append(growth([r for r in shown if r["size"] == 256 and not r["remat"]], check))
     text.append(scaling_gpus.section([gpu_record(*case) for case in scaling_gpus.CASES]))
