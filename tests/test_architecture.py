@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # From the core to the shell. A file may import from its own package and from layers before its own.
 LAYERS = (
     ("errors",),
-    ("accelerators", "batch", "config_fields", "files", "unpickle"),
+    ("accelerators", "batch", "config_fields", "files", "packaged_models", "unpickle"),
     ("config",),
     ("variants", "visualize"),
     ("data", "image_io", "nn"),

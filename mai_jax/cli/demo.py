@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> None:
-    names = model_argument.required(given).split(",")
+    names = given.model.split(",")
 
     from mai_jax.demo import server
 

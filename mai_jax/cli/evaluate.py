@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    model_argument.add_model(parser, "--workdir", dest="workdir")
+    model_argument.add_model(parser, "--workdir", dest="workdir", default=False)
     add("--step", type=_step, metavar="N|best|all",
         help="step of the checkpoint, best for the one that training has kept as such, or all; default: the newest")
     add("--data", metavar="DIR|NAME", help="test photographs: any address of docs/data.md; default: those of the run")
@@ -96,8 +96,7 @@ def _targets(given: argparse.Namespace) -> Iterator["EvalTarget"]:
     if given.workdir in CLASSICAL:
         yield eval_target.classical(given.workdir, given.data, given.holes)
         return
-    public = model_registry.PUBLIC
-    folder = model_registry.find(given.workdir) if given.workdir in public else Path(given.workdir)
+    folder = model_registry.find(given.workdir) if given.workdir in model_registry.NAMES else Path(given.workdir)
     steps: list[int | None] = [given.step]
     if given.step == "best":
         if not checkpointing.steps(folder / best.FOLDER):
@@ -131,7 +130,7 @@ def _folder(given: argparse.Namespace, step: int | None, name: str) -> Path:
         return re.sub(r"[^\w.]+", "_", Path(value).resolve().name) or "root"
 
     model = given.workdir
-    has_name = model in CLASSICAL or model in model_registry.PUBLIC
+    has_name = model in CLASSICAL or model in model_registry.NAMES
     in_run = model and not has_name and not packed_model.is_packed(model)
     parts = [f"step{step}" if step is not None else "untrained"] if model else [short(given.truth), short(given.masks)]
     parts += [f"data_{short(given.data)}"] if given.data else []

@@ -75,7 +75,6 @@ def run(given: argparse.Namespace) -> int:
     options = _options(given)
     from mai_jax.inference import photo_files, photo_jobs
 
-    model_argument.required(given)
     app.enable_compilation_cache()
     jobs, problems, notes = photo_jobs.find(given.image, given.mask, given.output, given.format, frames=given.frames)
     for note in notes:

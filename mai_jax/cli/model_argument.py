@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from mai_jax import packaged_models
 from mai_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,32 +15,29 @@ CLASSICAL = {
     "navier_stokes": "small holes and scratches; no training, fast",
     "biharmonic": "small holes in smooth surroundings; no training, slow",
 }
-MISSING = ("no model: give --model=DIR, a folder that training wrote, or --model=NAME: lama for photographs "
-           "(`mai models get lama` fetches it once), or telea, navier_stokes or biharmonic, which need no training and "
-           "suit small holes; `mai models` lists all")  # fmt: skip
 
 
 def add_model(
-    parser: argparse.ArgumentParser, alias: str, *, dest: str = "model", classical: bool = True
+    parser: argparse.ArgumentParser, alias: str, *, dest: str = "model", classical: bool = True, default: bool = True
 ) -> None:
-    """Add --model; `alias` is an older name of the flag. With `classical`, `required` checks that it is given."""
-    kinds = "a name that `mai models` lists, or a folder that training or `mai models pack` wrote"
+    """Add --model; `alias` is an older name of the flag. Without `classical` it is required and takes no such method.
+
+    `default` selects the model in the package if the flag is not given.
+    """
+    meaning = "a name that `mai models` lists, or a folder that training or `mai models pack` wrote"
     if not classical:
-        kinds = kinds.replace("lists", "lists, except a classical method")
-    parser.add_argument("--model", alias, dest=dest, metavar="NAME|DIR", required=not classical,
-                        help=f"{kinds}; no default" if classical else kinds)
-
-
-def required(given: argparse.Namespace) -> str:
-    """Return the value of --model. Raises InputError if it is not given."""
-    if given.model is None:
-        raise InputError(MISSING)
-    return given.model
+        meaning = meaning.replace("lists", "lists, except a classical method")
+    elif default:
+        meaning += f"; default: {packaged_models.NAME}, the model in the package"
+    else:
+        meaning += "; no default"
+    parser.add_argument("--model", alias, dest=dest, metavar="NAME|DIR", required=not classical, help=meaning,
+                        default=packaged_models.NAME if classical and default else None)
 
 
 def open_inpainter(given: argparse.Namespace) -> "Inpainter":
     """Return what fills holes with the model of --model. Raises InputError."""
-    model = required(given)
+    model = given.model
     if model in CLASSICAL:
         if given.step is not None:
             raise InputError(f"--model={model}: has no steps; leave out --step")

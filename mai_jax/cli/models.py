@@ -15,6 +15,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from mai_jax import packaged_models
 from mai_jax.cli.model_argument import CLASSICAL
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("model", type=Path, metavar="DIR", help="folder that training wrote")
     pack.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     pack.add_argument("--step", type=int, help="step of the checkpoint; default: the newest")
-    pack.add_argument("--half", action="store_true", help="store float16: half the size, values rounded to 11 bits")
+    pack.add_argument("--half", action="store_true", help="store parameters in float16: half the size")
     pack.add_argument("--licence", metavar="ID", help="licence of the weights in the model card, such as apache-2.0; "
                       "default: none")
 
@@ -58,7 +59,10 @@ def listing() -> str:
     """Return a table of all models."""
     from mai_jax.inference.model_registry import PUBLIC
 
-    rows = [("name", "for", "licence", "size", "where")]
+    size = sum(path.stat().st_size for path in packaged_models.FOLDER.iterdir())
+    rows = [("name", "for", "licence", "size", "where"),
+            (packaged_models.NAME, packaged_models.PURPOSE, packaged_models.LICENCE, f"{size / 1e6:.0f} MB",
+             f"{packaged_models.FOLDER}, the default")]
     for name, model in PUBLIC.items():
         where = str(model.folder) if model.is_here else f"not here: mai models get {name}"
         rows.append((name, model.purpose, model.licence, f"{model.size / 1e6:.0f} MB", where))

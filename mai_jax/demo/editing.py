@@ -20,7 +20,7 @@ from mai_jax.image_io.photo import Samples
 from mai_jax.inference import Inpainter
 from mai_jax.inference.attention_maps import overlay
 from mai_jax.inference.blending import blend
-from mai_jax.inference.photo_repair import MOSTLY_HOLE, grow, hole_from_alpha
+from mai_jax.inference.photo_holes import MOSTLY_HOLE, grow, hole_from_alpha
 from mai_jax.inference.provenance import Heatmap, sources
 
 Hole = Bool[np.ndarray, "h w"]

@@ -1,4 +1,4 @@
-"""Models by name: where the published ones come from, and the folder that keeps them.
+"""Models by name: the one in the package, where the published ones come from, and the folder that keeps those.
 
 Nothing here uses the network; `mai models get` does (`convert/public_models.py`).
 """
@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from mai_jax import packaged_models
 from mai_jax.errors import InputError
 from mai_jax.training import packed_model
 
@@ -54,6 +55,9 @@ PUBLIC = {model.name: model for model in (
 )}  # fmt: skip
 
 
+NAMES = (packaged_models.NAME, *PUBLIC)
+
+
 def models_folder() -> Path:
     """Return the folder of the models: $MAI_JAX_MODELS, by default $XDG_CACHE_HOME/mai_jax/models."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -65,6 +69,8 @@ def find(model: str | Path) -> Path:
 
     Raises InputError for a name whose model is not there yet, and for anything that is neither.
     """
+    if str(model) == packaged_models.NAME:
+        return packaged_models.FOLDER
     if str(model) in PUBLIC:
         public = PUBLIC[str(model)]
         if not public.is_here:
@@ -75,5 +81,5 @@ def find(model: str | Path) -> Path:
     folder = Path(model).expanduser()
     if not folder.is_dir():
         raise InputError(f"{model}: no such folder, and no name of a model; give the folder that training or `mai "
-                         f"models pack` wrote, or one of {', '.join(PUBLIC)}")
+                         f"models pack` wrote, or one of {', '.join(NAMES)}")
     return folder

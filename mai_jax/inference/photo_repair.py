@@ -11,9 +11,6 @@ from mai_jax.image_io import Photo
 from mai_jax.inference import Inpainter, attention_maps, frame_repair, photo_files, provenance
 from mai_jax.inference.filling import Repair, count_parts, fill_pixels
 from mai_jax.inference.options import Options
-from mai_jax.inference.photo_holes import MOSTLY_HOLE as MOSTLY_HOLE
-from mai_jax.inference.photo_holes import grow as grow
-from mai_jax.inference.photo_holes import hole_from_alpha as hole_from_alpha
 from mai_jax.inference.photo_holes import read_hole
 from mai_jax.inference.photo_jobs import Job
 

@@ -71,7 +71,9 @@ class UNet(nn.Module):
     def _with_smooth_fill(self, image: Masked) -> Masked:
         """Return the image with its hole filled smoothly and `valid` as a fourth channel. All of it is valid."""
         filled = smooth_fill(image.x, image.valid, self.depth)
-        return Masked(jnp.concatenate([filled, image.valid], -1), jnp.ones_like(image.valid))
+        # The barrier hides the constant: XLA would sum it over the windows of all layers while it compiles, slowly.
+        all_valid = jax.lax.optimization_barrier(jnp.ones_like(image.valid))
+        return Masked(jnp.concatenate([filled, image.valid], -1), all_valid)
 
     def _normalize(self, features: Masked, image: Masked, level: int, name: str, *, running: bool) -> Masked:
         x = features.x

@@ -107,12 +107,13 @@ def for_prediction(variables: Variables) -> Variables:
 def write(
     folder: Path, config: Config, variables: Variables, step: int, about: About, *, half: bool = False
 ) -> None:
-    """Write a packed model, in float16 if `half`. The folder, which must not exist, exists complete or not at all.
+    """Write a packed model. The folder, which must not exist, exists complete or not at all.
 
-    Raises InputError if a value is too large for float16.
+    With `half` the parameters are stored in float16; running statistics, which are few and may be large, stay float32.
+    Raises InputError if a parameter is too large for float16.
     """
     leaves = traverse_util.flatten_dict(for_prediction(variables), sep="/")
-    tensors = {name: _stored(name, leaf, half) for name, leaf in leaves.items()}
+    tensors = {name: _stored(name, leaf, half and name.startswith("params/")) for name, leaf in leaves.items()}
     # Of the values as they are read, which is float32 in both cases.
     checksums = {name: zlib.crc32(tensor.astype(np.float32).data) for name, tensor in tensors.items()}
     metadata = {"format": "np", "mai_jax": mai_jax.__version__, "step": str(step), "crc32": json.dumps(checksums)}
@@ -121,7 +122,7 @@ def write(
     files = {
         WEIGHTS: safetensors.numpy.save(tensors, metadata),
         CONFIG: json.dumps(config_lib.to_dict(config), indent=2).encode() + b"\n",
-        CARD: _card(config, parameters, step, about, "float16" if half else "float32").encode(),
+        CARD: _card(config, parameters, step, about, "parameters in float16" if half else "float32").encode(),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:

@@ -107,7 +107,6 @@ def test_what_another_process_has_written_meanwhile_is_skipped(folder, capsys, t
 
 
 @pytest.mark.parametrize(("flags", "line"), [
-    (("--image=x.png", "--output=y.png"), "error: no model: give --model=DIR"),
     (("--checkpoint=nowhere", "--image=configs", "--output=y"), "error: --image='configs': holds no image"),
 ])
 def test_a_user_error_is_one_line(flags, line):

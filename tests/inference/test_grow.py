@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mai_jax.inference.photo_repair import grow
+from mai_jax.inference.photo_holes import grow
 
 
 def test_grow_reaches_to_its_radius():
