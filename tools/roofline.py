@@ -2,10 +2,11 @@
 
 Unlike `Compiled.cost_analysis()`, the body of a loop counts once per iteration, and bytes are only those transferred
 between HBM and the chip. FLOPs are those of dots and convolutions, the work of the matrix units, on GPUs those of the
-convolutions of cuDNN. Other custom-call kernels are not analysed.
+convolutions of cuDNN. Of other custom-call kernels only those with a cost estimate of their own (Pallas) count.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -105,7 +106,8 @@ def flops(program: Program, instruction: Instruction, parent: Computation) -> in
         return 2 * math.prod(instruction.result[0].shape) * math.prod(contracted)
     arrays = convolution(instruction, parent)
     if arrays is None:
-        return 0
+        estimate = re.search(r'"cost_estimate":{"flops":"(\d+)"', instruction.rest)
+        return int(estimate[1]) if estimate and instruction.opcode == "custom-call" else 0
     left, right, out = (array.shape for array in arrays)
     inputs, kernel, outputs = instruction.attribute("dim_labels").replace("->", "_").split("_")
     window = dict(part.split("=") for part in instruction.attribute("window").split())

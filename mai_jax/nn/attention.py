@@ -2,7 +2,8 @@
 
 `attend` has three implementations, equal up to rounding. "dense" is the equations as products; "conv" is the paper's
 own formulation, with the background pixels as the filters of a convolution and of its transpose; "blockwise" is the
-default: it is faster and never stores the scores of all pairs of positions.
+default: it is faster and never stores the scores of all pairs of positions. In the training step on TPUs it is one
+kernel (`pallas_attention`), where a map fits into VMEM.
 """
 
 from functools import partial
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mai_jax.batch import Masked
-from mai_jax.nn import blockwise_attention
+from mai_jax.nn import blockwise_attention, score_chunks
 from mai_jax.nn.squeeze_excite import SqueezeExcite
 
 MERGES = ("published", "residual")
@@ -65,6 +66,12 @@ def _attend_conv(features: Masked, scale: float, window: int) -> Float[Array, "b
 
 def _attend_blockwise(features: Masked, scale: float, window: int) -> Float[Array, "b h w c"]:
     values = jnp.where(features.valid > 0, features.x, 0)
+    memory = score_chunks.usable_memory(features.x.shape, features.x.dtype, scale, window)
+    if memory:
+        from mai_jax.nn import pallas_attention  # takes a second, which only a TPU pays for
+
+        return pallas_attention.attend_on_mesh(
+            _normalize(features.x), values, features.valid, scale, window, memory)
     return blockwise_attention.attend(_normalize(features.x), values, features.valid, scale, window)
 
 

@@ -158,8 +158,9 @@ def make_train_step(model: Model, config: Config, sample_holes: SampleHoles, mes
     optimizers = model.make_optimizers(learning_rate_schedule(config))
 
     def step(state: TrainState, images: UInt8[Array, "b h w 3"], mask_bank: Any) -> tuple[TrainState, Logs]:
-        return train_step(model, optimizers, sample_holes, state, images, mask_bank, parts=config.accumulate,
-                          ema_decay=config.ema_decay)
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # for kernels that are chosen by the kind of device
+            return train_step(model, optimizers, sample_holes, state, images, mask_bank, parts=config.accumulate,
+                              ema_decay=config.ema_decay)
 
     return jax.jit(
         step,

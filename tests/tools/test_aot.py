@@ -123,6 +123,14 @@ def test_text_for_a_tpu():
     assert Program(TPU_TEXT).entry == "main"
 
 
+def test_a_kernel_with_a_cost_estimate_counts_its_flops():
+    kernel = """  %kernel = bf16[5,100]{1,0:T(8,128)(2,1)} custom-call(%x), custom_call_target="tpu_custom_call", \
+backend_config={"custom_call_config":{"body":"TUzv","cost_estimate":{"flops":"600","transcendentals":"9"}}}
+  %while"""
+    assert roofline.costs(TPU_TEXT).flops == 0
+    assert roofline.costs(TPU_TEXT.replace("  %while", kernel, 1)).flops == 600
+
+
 def test_size_of_an_array_in_memory():
     assert Array("bf16", (3, 130), "0,1:T(8,128)(2,1)").stored == 2 * 136 * 128
     assert Array("pred", (3,), "").stored == Array("pred", (3,), "").bytes == 3
