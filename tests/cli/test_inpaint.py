@@ -96,9 +96,9 @@ def test_a_mask_that_marks_nothing_fails_or_is_counted_as_unchanged(folder, caps
 
 
 def test_what_another_process_has_written_meanwhile_is_skipped(folder, capsys, tmp_path, monkeypatch):
-    def fill_and_write_the_other(inpainter, job, options):
+    def fill_and_write_the_other(*given):
         (tmp_path / "c.png").write_bytes(b"of another process")
-        return fill(inpainter, job, options)
+        return fill(*given)
 
     monkeypatch.setattr(photo_repair, "fill", fill_and_write_the_other)
     code, lines = run(capsys, folder, image=folder / "photos" / "[ac].png", output=tmp_path)
