@@ -49,7 +49,7 @@ def test_every_combination_is_trained_once_and_a_failed_run_does_not_stop_the_ot
     assert "error: step 1: loss is nan" in capsys.readouterr().out
     head, _, *rows = table()
     assert head == ["run", "losses.hole", "steps", "hole_l1", "psnr", "ssim"]
-    assert rows[0] == ["hole_3", "3", "0 of 2", "-", "-"]
+    assert rows[0] == ["hole_3", "3", "0 of 2", "-", "-", "-"]
     assert rows[1][:3] == ["hole_6", "6", "2 of 2"] and float(rows[1][4]) > 1
     assert CheckpointReader(tmp_path / "runs" / "tiny_sweep" / "hole_6").config.losses.hole == 6
 
