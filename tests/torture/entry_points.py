@@ -24,7 +24,7 @@ from mai_jax.demo.gate import Gate
 from mai_jax.doctor import image_checks
 from mai_jax.errors import InputError
 from mai_jax.evaluation.dataset import FolderEvalDataset
-from mai_jax.evaluation.mask_benchmark import manifest
+from mai_jax.evaluation.mask_benchmark import coco, manifest
 from mai_jax.image_io import FORMAT_OF_SUFFIX, MAX_PIXELS
 from mai_jax.inference import Inpainter, model_loading, photo_repair
 from mai_jax.inference.options import Options
@@ -106,6 +106,10 @@ def _manifest(folder: Path) -> None:
     listed = manifest.load(folder)
     for entry in listed.entries:
         listed.read_hole(entry)
+
+
+def _segments(folder: Path) -> None:
+    coco.make(_only_file(folder), folder / "set", size=32, per_bin=1, edges=(0.01, 0.3, 0.6))
 
 
 def _checkpoint(folder: Path) -> None:
@@ -241,6 +245,7 @@ ENTRY_POINTS = {
     "masks": EntryPoint(seed_inputs.any_images, _masks, 8, PICTURE),
     "folders to measure": EntryPoint(seed_inputs.pairs, _evaluation_folders, 6, PICTURE),
     "holes of a benchmark": EntryPoint(seed_inputs.manifests, _manifest, 8, SMALL),
+    "segments of COCO": EntryPoint(seed_collections.segments, _segments, 4, PICTURE),
     "checkpoints": EntryPoint(seed_inputs.checkpoints, _checkpoint, 8, SMALL),
     "checkpoints of MAI": EntryPoint(seed_inputs.trained, model_loading.load_model, 1, 2 * SMALL),
     "packed models": EntryPoint(seed_inputs.packed, _packed, 5, SMALL),

@@ -1,6 +1,7 @@
 """Small valid files of several pictures: animations, pages, archives and lists; and masks with soft edges."""
 
 import io
+import json
 import tarfile
 import zipfile
 
@@ -44,6 +45,14 @@ def lists() -> list[Tree]:
     rows = "".join(f'7,"{name}",x\n' for name in files)
     texts = {"list.txt": "\n".join(files), "list.flist": "\r\n".join(files), "list.csv": f"id,path,label\n{rows}"}
     return [files | {name: text.encode()} for name, text in texts.items()]
+
+
+def segments() -> list[Tree]:
+    """Return an annotation file of COCO with polygons and run lengths."""
+    photo = {"id": 1, "height": 20, "width": 30}
+    shapes: list = [[[6, 2, 20, 2, 20, 18.5]], {"size": [20, 30], "counts": [200, 100, 50, 100, 150]}]
+    rows = [{"id": i, "image_id": 1, "iscrowd": i, "segmentation": shape} for i, shape in enumerate(shapes)]
+    return [{"instances.json": json.dumps({"images": [photo], "annotations": rows}).encode()}]
 
 
 def soft_masks() -> list[Tree]:

@@ -17,9 +17,10 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = environment() | {"PYTHONPATH": str(ROOT)}
 # Without those that take more than a second for their first input.
 ENTRY_POINTS = ("photographs to repair", "frames to repair", "photographs to learn from", "archives to learn from",
-             "lists to learn from", "soft masks", "masks", "folders to measure", "holes of a benchmark", "checkpoints",
-             "packed models", "state dicts of PyTorch", "weights of VGG and the like", "configs",
-             "records of comparisons", "requests to the page", "visits of the page")  # fmt: skip
+             "lists to learn from", "soft masks", "masks", "folders to measure", "holes of a benchmark",
+             "segments of COCO", "checkpoints", "packed models", "state dicts of PyTorch",
+             "weights of VGG and the like", "configs", "records of comparisons", "requests to the page",
+             "visits of the page")  # fmt: skip
 
 
 def test_a_few_hundred_inputs_violate_nothing(tmp_path):
