@@ -31,7 +31,7 @@ COMMANDS = {
     "convert": "convert the weights of public PyTorch implementations",
     "models": "list, fetch and pack models",
     "export": "write a trained method as StableHLO, ONNX or weights for PyTorch",
-    "masks": "draw or list a benchmark of masks",
+    "masks": "draw, list or extract a benchmark of masks",
     "config": "print every field of a config",
 }
 HELP, VERSION = ("-h", "--help"), "--version"

@@ -1,11 +1,12 @@
-"""Draw or list a benchmark of masks.
+"""Draw, list or extract a benchmark of masks.
 
     mai masks make --output=DIR --size=256 --per-bin=100 --seed=0
     mai masks bin DIR --size=256
+    mai masks coco instances_val2017.json --output=DIR --size=256
 
 `make` draws masks with exact hole ratios; the same command writes the same bytes on any machine. `bin` lists the mask
-files of a folder by hole ratio and copies nothing; run again, it replaces its list. Both write a manifest, which
-`mai evaluate --holes` reads.
+files of a folder by hole ratio and copies nothing; run again, it replaces its list. `coco` writes masks
+of the segments of a COCO or LVIS annotation file. All write a manifest, which `mai evaluate --holes` reads.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from mai_jax.config import Config
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = Config()
-    commands = parser.add_subparsers(dest="command", required=True, metavar="make|bin")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="make|bin|coco")
     make = commands.add_parser("make", help="draw a set",
                                description="Draw a set of masks.\n\n    mai masks make --output=DIR --per-bin=100")
     make.add_argument("--output", type=Path, required=True, metavar="DIR", help="an empty or a new folder")
@@ -33,19 +34,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          help="height and width to which masks are resized, which must be the image size of the run; "
                               "default: as they are")
     add_mask_means(listing, "what white means in the files")
-    for command in (make, listing):
+    coco = commands.add_parser("coco", help="write the segments of COCO or LVIS",
+                               description="Write object-shaped masks, the segments of an annotation file.\n\n"
+                               "    mai masks coco instances_val2017.json --output=DIR --size=256")
+    coco.add_argument("path", type=Path, metavar="FILE", help="annotation file (.json) of COCO or LVIS")
+    coco.add_argument("--output", type=Path, required=True, metavar="DIR", help="an empty or a new folder")
+    coco.add_argument("--size", type=int, default=defaults.image_size, metavar="PIXELS", help="height and width")
+    coco.add_argument("--per-bin", type=int, metavar="N", help="holes of each ratio bin at most; default: all")
+    for command in (make, listing, coco):
         command.add_argument("--edges", type=_numbers, default=defaults.evaluation.edges, metavar="NUMBER,...",
                              help="edges of the ratio bins")
 
 
 def run(given: argparse.Namespace) -> None:
-    from mai_jax.evaluation.mask_benchmark import generation, indexing
+    from mai_jax.evaluation.mask_benchmark import coco, generation, indexing
 
     values = vars(given)
-    if values.pop("command") == "make":
+    command = values.pop("command")
+    if command == "make":
         generation.make(**values)
-    else:
+    elif command == "bin":
         indexing.index(**values)
+    else:
+        coco.make(**values)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

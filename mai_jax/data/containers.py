@@ -79,9 +79,13 @@ def _listed(path: Path) -> list[str]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the number and the path of each line that is not empty: of a CSV file, the column of the paths."""
     try:
-        lines = os.fsdecode(read_file(path).removeprefix(b"\xef\xbb\xbf")).splitlines()
+        content = read_file(path).removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name a list of paths") from error
+    if b"\0" in content:
+        line = len(content.partition(b"\0")[0].splitlines()) or 1
+        raise InputError(f"{path}, line {line}: has a zero byte, as text in UTF-16; save the list as UTF-8")
+    lines = os.fsdecode(content).splitlines()
     if path.suffix.lower() != ".csv":
         yield from ((number, line.strip()) for number, line in enumerate(lines, 1) if line.strip())
         return

@@ -28,7 +28,7 @@ def test_make_and_bin(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ("", "make|bin"),
+    ("", "make|bin|coco"),
     ("draw", "invalid choice: 'draw'"),
     ("make --per-bin=1", "--output"),
     ("make --output=DIR --per-bin=one", "--per-bin: invalid int value: 'one'"),
@@ -38,6 +38,8 @@ def test_make_and_bin(tmp_path, capsys):
     ("bin", "DIR"),
     ("bin DIR/nothing", "nothing': there is no such folder"),
     ("bin DIR --mask-means=white", "--mask-means"),
+    ("coco DIR/nothing --output=DIR/x", "nothing: cannot be read"),
+    ("coco DIR/file --output=DIR/x", "file: is not JSON; give an annotation file of COCO or LVIS"),
 ])  # fmt: skip
 def test_a_user_error_is_one_line(tmp_path, capsys, arguments, message):
     (tmp_path / "file").touch()

@@ -90,6 +90,7 @@ def test_a_list_is_read_in_its_order(tmp_path, name, head, line):
     ("a.txt", "a.png\nb.png\na.png\n", "line 3: a.png is listed in line 1, too"),
     ("a.txt", "x/a.png\nx/b.png", r"none of the files of its first 2 lines exists: x/a.png, x/b.png; paths are"),
     ("a.csv", "path\n" + 200_000 * "x", r"line 2: is not CSV \(field larger than"),
+    ("a.csv", "a.png\nb\0.png", "line 2: has a zero byte, as text in UTF-16; save the list as UTF-8"),
 ])
 def test_unusable_lists_are_refused(tmp_path, name, text, message):
     (tmp_path / "a.png").touch()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,19 +18,21 @@ from mai_jax.cli.main import parser_of
 from mai_jax.config import Data, Holes
 from mai_jax.convert import pconv, torch_files
 from mai_jax.convert.state_dict import Tensors
-from mai_jax.data import images, mask_files, mask_reader, sources
+from mai_jax.data import containers, images, mask_files, mask_reader, sources
 from mai_jax.demo import editing, pictures, routes
 from mai_jax.demo.gate import Gate
 from mai_jax.doctor import image_checks
 from mai_jax.errors import InputError
 from mai_jax.evaluation.dataset import FolderEvalDataset
-from mai_jax.evaluation.mask_benchmark import manifest
+from mai_jax.evaluation.mask_benchmark import coco, manifest
 from mai_jax.image_io import FORMAT_OF_SUFFIX, MAX_PIXELS
 from mai_jax.inference import Inpainter, model_loading, photo_repair
+from mai_jax.inference.options import Options
+from mai_jax.inference.photo_holes import hole_of_masks, read_mask
 from mai_jax.inference.photo_jobs import Job
 from mai_jax.nn import weights
 from mai_jax.training import checkpointing, nonfinite, packed_model
-from tests.torture import seed_inputs
+from tests.torture import seed_collections, seed_inputs
 from tests.torture.mutation import Tree
 from tools.results_page import load_results
 
@@ -58,8 +61,23 @@ def _repair(folder: Path) -> None:
     photo_repair.fill(lambda rgb, hole: 255 - rgb, Job(photo, (folder / "mask.png",), output))
 
 
-def _photographs(folder: Path) -> None:
-    source = sources.open_source(Data(train=str(folder), test=str(folder)), "train")
+def _frames(folder: Path) -> None:
+    film = _only_file(folder, exclude=("mask.png",))
+    job = Job(film, (folder / "mask.png",), folder / f"filled{film.suffix}")
+    photo_repair.fill(lambda rgb, hole: 255 - rgb, job, Options(frames=True))
+
+
+def _listed(folder: Path) -> None:
+    """Read the photographs of a list, unless it names files outside of the folder, which a list may do."""
+    path = next(iter(sorted(folder.glob("list.*"))), folder / "list.txt")
+    names = containers.open_container(str(path), "list").names
+    if not all(os.path.abspath(folder / name).startswith(f"{folder}{os.sep}") for name in names):
+        raise InputError("files outside of the folder")
+    _photographs(path)
+
+
+def _photographs(address: Path) -> None:
+    source = sources.open_source(Data(train=str(address), test=str(address)), "train")
     for i in range(len(source)):
         image_checks.inspect_image(source, i, 64)
         encoded = source[i]
@@ -73,6 +91,10 @@ def _masks(folder: Path) -> None:
         mask_reader.read_file(path, "hole", 100)
 
 
+def _soft_mask(folder: Path) -> None:
+    hole_of_masks([read_mask(_only_file(folder))], (seed_inputs.SIZE,) * 2, Options(soft=True), "photo.png")
+
+
 def _evaluation_folders(folder: Path) -> None:
     dataset = FolderEvalDataset(*(str(folder / part) for part in ("predictions", "truth", "masks")))
     for pair in dataset:
@@ -84,6 +106,10 @@ def _manifest(folder: Path) -> None:
     listed = manifest.load(folder)
     for entry in listed.entries:
         listed.read_hole(entry)
+
+
+def _segments(folder: Path) -> None:
+    coco.make(_only_file(folder), folder / "set", size=32, per_bin=1, edges=(0.01, 0.3, 0.6))
 
 
 def _checkpoint(folder: Path) -> None:
@@ -210,10 +236,16 @@ def _content(path: Path) -> bytes:
 
 ENTRY_POINTS = {
     "photographs to repair": EntryPoint(seed_inputs.jobs, _repair, 20, PICTURE),
+    "frames to repair": EntryPoint(seed_collections.films, _frames, 8, PICTURE),
     "photographs to learn from": EntryPoint(seed_inputs.folders, _photographs, 14, PICTURE),
+    "archives to learn from": EntryPoint(seed_collections.packed_photographs,
+                                         lambda folder: _photographs(_only_file(folder)), 6, PICTURE),
+    "lists to learn from": EntryPoint(seed_collections.lists, _listed, 4, PICTURE),
+    "soft masks": EntryPoint(seed_collections.soft_masks, _soft_mask, 4, PICTURE),
     "masks": EntryPoint(seed_inputs.any_images, _masks, 8, PICTURE),
     "folders to measure": EntryPoint(seed_inputs.pairs, _evaluation_folders, 6, PICTURE),
     "holes of a benchmark": EntryPoint(seed_inputs.manifests, _manifest, 8, SMALL),
+    "segments of COCO": EntryPoint(seed_collections.segments, _segments, 4, PICTURE),
     "checkpoints": EntryPoint(seed_inputs.checkpoints, _checkpoint, 8, SMALL),
     "checkpoints of MAI": EntryPoint(seed_inputs.trained, model_loading.load_model, 1, 2 * SMALL),
     "packed models": EntryPoint(seed_inputs.packed, _packed, 5, SMALL),

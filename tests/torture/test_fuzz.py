@@ -16,8 +16,9 @@ from tests.torture.mutation import PNG, fix_png_checksums, mutate_tree
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = environment() | {"PYTHONPATH": str(ROOT)}
 # Without those that take more than a second for their first input.
-ENTRY_POINTS = ("photographs to repair", "photographs to learn from", "masks", "folders to measure",
-             "holes of a benchmark", "checkpoints", "packed models", "state dicts of PyTorch",
+ENTRY_POINTS = ("photographs to repair", "frames to repair", "photographs to learn from", "archives to learn from",
+             "lists to learn from", "soft masks", "masks", "folders to measure", "holes of a benchmark",
+             "segments of COCO", "checkpoints", "packed models", "state dicts of PyTorch",
              "weights of VGG and the like", "configs", "records of comparisons", "requests to the page",
              "visits of the page")  # fmt: skip
 

@@ -20,8 +20,9 @@ from mai_jax.evaluation.dataset import FolderEvalDataset, ImageEvalDataset
 from mai_jax.evaluation.mask_benchmark import manifest
 from mai_jax.evaluation.report import result_files
 from mai_jax.files import MAX_BYTES, read_file
-from mai_jax.inference import model_loading, photo_files
+from mai_jax.inference import model_loading, photo_files, photo_holes
 from mai_jax.training import checkpointing
+from tests.image_io import frame_files
 from tests.torture import seed_inputs, worker
 from tests.torture.mutation import fix_png_checksums
 
@@ -68,6 +69,11 @@ def test_special_files_are_refused_without_blocking(special_file, tmp_path):
         read_file(special_file)
     refused(photo_files.read, special_file)
     refused(mask_reader.read_file, special_file, "hole")
+    refused(photo_holes.read_mask, special_file)
+    for name in ("odd.zip", "odd.tar", "odd.txt"):
+        refused(sources.open_source, Data(train=str(special_file.rename(tmp_path / name)), test="x"), "train")
+        special_file = tmp_path / name
+    special_file = special_file.rename(tmp_path / "odd.png")
     refused(manifest.load, special_file)
     refused(result_files.join, [tmp_path / "nothing"], "default")
     refused(sources.Files(Folder(tmp_path, ["odd.png"])).__getitem__, 0)
@@ -109,6 +115,22 @@ def test_names_that_are_not_utf8_are_evaluated_and_printed(tmp_path):
     (tmp_path / "masks" / f"{name}.png").write_bytes(PHOTO[:50])
     damaged = tmp_path / "masks" / f"{name}.png"
     assert r"caf\udce9.png: cannot be read" in refused(mask_reader.read_file, damaged, "hole")
+
+
+def test_pages_that_follow_each_other_in_a_circle_end():
+    film = frame_files.tiff(np.random.default_rng(0), "RGB")
+    first = film[4:8]
+    (place,) = struct.unpack("<I", first)
+    (count,) = struct.unpack_from("<H", film, place)
+    end = place + 2 + 12 * count
+    assert image_io.split(film, "a.tif").number == len(frame_files.DELAYS)
+    assert image_io.split(film[:end] + first + film[end + 4 :], "a.tif").number == 1
+
+
+def test_a_huge_canvas_of_an_animation_is_refused_before_it_is_painted():
+    film = bytearray(frame_files.gif(np.random.default_rng(0), shared=True))
+    film[6:10] = b"\xff" * 4
+    assert "65535 x 65535 pixels" in refused(image_io.split, bytes(film), "a.gif")
 
 
 def test_a_missing_palette_is_damage():

@@ -52,10 +52,11 @@ def index(folder: str, output: Path | None, *, size: int | None, edges: Sequence
     log_doubts(folder, traits, "--mask-means", mask_means)
     manifest.write(output, entries, size=size, edges=list(edges), mask_means=mask_means, made_by={"command": "bin"},
                    replace=True)
-    log.info("%s: %d holes\n%s", output, len(entries), _bin_counts(entries, edges))
+    log.info("%s: %d holes\n%s", output, len(entries), bin_counts(entries, edges))
 
 
-def _bin_counts(entries: Sequence[Entry], edges: Sequence[float]) -> str:
+def bin_counts(entries: Sequence[Entry], edges: Sequence[float]) -> str:
+    """Return a table of the number of holes in each bin, on the border and not."""
     lines = [f"{'bin':>12}  on the border  not"]
     for number, name in [*enumerate(label(lo, hi) for lo, hi in pairwise(edges)), (None, "outside all")]:
         border = [entry.border for entry in entries if entry.bin == number]
