@@ -160,7 +160,7 @@ def encoded_sixteen_bits(image):
     return png.write(Samples(image.astype(np.uint16) * 257, "RGB", 16), icc=b"", exif=b"", xmp=b"", dpi=None)
 
 
-def test_a_mask_file_an_enlarged_hole_and_transparency(visit):
+def test_a_mask_file_a_grown_and_a_shrunk_hole_and_transparency(visit):
     tab = visit()
     photo = np.dstack([noise(90, 120), np.full((90, 120), 255, np.uint8)])
     photo[:10, :10, 3] = 0
@@ -178,7 +178,12 @@ def test_a_mask_file_an_enlarged_hole_and_transparency(visit):
     np.testing.assert_array_equal(mask(tab), given > 0)
     tab.keyboard.press("Control+z")
     tab.get_by_label("Fill the transparent part").check()
-    tab.get_by_label("Enlarge by").fill("3")
+    tab.get_by_label("Grow by").fill("-3")
+    shrunk = (filled(tab)[..., :3] != photo[..., :3]).any(-1)
+    np.testing.assert_array_equal(bounds(shrunk[20:]), [53, 43 - 20, 76, 56 - 20])
+    np.testing.assert_array_equal(bounds(shrunk[:20]), [0, 0, 6, 6])  # the border of the photo is none of the hole
+    tab.keyboard.press("Control+z")
+    tab.get_by_label("Grow by").fill("3")
     result = filled(tab)
     changed = (result[..., :3] != photo[..., :3]).any(-1)
     np.testing.assert_array_equal(bounds(changed[20:]), [47, 37 - 20, 82, 62 - 20])

@@ -246,7 +246,7 @@ listen({ pointer, act: (id) => { if (!part(id).disabled && !part(id).hidden) act
 part("about").textContent = `Loaded: ${info.models.map(({ description }) => description).join("; ")}. ${info.privacy}`;
 part("model").replaceChildren(...info.models.map(({ name }) => new Option(name, name)));
 part("models").hidden = info.models.length < 2;
-part("grow").max = info.max_growth;
+Object.assign(part("grow"), { min: -info.max_growth, max: info.max_growth });
 choose("brush");
 showState();
 document.documentElement.dataset.ready = "";
