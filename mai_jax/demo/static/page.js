@@ -1,5 +1,6 @@
 // The page: opening a photo, the buttons, and the requests.
 import { Refused, header, post } from "./api.js";
+import { receive, save } from "./files.js";
 import { Painting } from "./painting.js";
 import { listen } from "./keys.js";
 import { Keeper, Store } from "./store.js";
@@ -8,6 +9,7 @@ import { View } from "./view.js";
 
 const part = (id) => document.getElementById(id);
 const tools = part("tools");
+const BY_NAME = new Intl.Collator(undefined, { numeric: true }); // 2.jpg before 10.jpg
 const info = await (await fetch("api/info")).json();
 const store = await Store.open();
 const keeper = new Keeper(store, part("kept"));
@@ -63,6 +65,10 @@ function showState() {
   part("download").disabled = Boolean(running) || !fill;
   part("original").disabled = !fill;
   part("cancel").hidden = !running;
+  part("photos").hidden = works.length < 2;
+  part("previous").disabled = Boolean(running) || current === 0;
+  part("next").disabled = Boolean(running) || current + 1 >= works.length;
+  part("place").textContent = `${current + 1} of ${works.length}: ${photo?.file.name}`;
   const model = info.models.find(({ name }) => name === part("model").value);
   part("sources").hidden = !fill || !model?.sources;
   showLayer(fill);
@@ -107,18 +113,35 @@ function checkSize(file) {
 
 // Open photos in place of those that are open.
 function open(files) {
-  if (!mayLeave("Open another one?")) return;
-  const opened = files.map((file) => ({ file, steps: [], position: 0, transparent: false, unsaved: false }));
+  if (!mayLeave("Open others?")) return;
+  const opened = [...files].sort((a, b) => BY_NAME.compare(a.name, b.name)).map((file) => ({ file, steps: [], position: 0, transparent: false, unsaved: false }));
   run("Opening", (options) => show(opened, 0, options));
 }
 
-// Show one of the photos, with its work. They are the open ones from now on.
+// Show one of the photos, with its work, or one beside it if it cannot be opened. They are the open ones from now on.
+// Return what could not be opened.
 async function show(opened, index, options) {
-  await display(opened[index], options);
+  const remarks = [];
+  for (;;) {
+    try {
+      await display(opened[index], options);
+      break;
+    } catch (error) {
+      if (error.status !== 400 || opened.length === 1) throw error;
+      remarks.push(`${error.message} (left out)`);
+      opened = opened.toSpliced(index, 1);
+      index = Math.min(index, opened.length - 1);
+    }
+  }
   for (const work of works.filter((one) => !opened.includes(one))) {
     for (const { url } of work.steps) if (url) URL.revokeObjectURL(url);
   }
   [works, current] = [opened, index];
+  return remarks.join("; ");
+}
+
+function step(by) {
+  run("Opening", (options) => show(works, current + by, options));
 }
 
 async function display(work, options) {
@@ -164,12 +187,6 @@ function fillHole() {
     const seconds = ((Date.now() - started) / 1000).toFixed(1);
     return `Filled ${share.toPrecision(2)}% of the photo in ${seconds} s. Paint again to go on from this result.`;
   });
-}
-
-function save(blob, name) {
-  const url = URL.createObjectURL(blob);
-  Object.assign(document.createElement("a"), { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
 function download() {
@@ -239,26 +256,7 @@ function clearHole() {
   painting.add({ kind: "clear" });
 }
 
-// Files from a file dialog, the clipboard, and dropped ones.
-for (const [id, use] of [["photo", (file) => open([file])], ["mask", addMask]]) {
-  part(id).addEventListener("change", ({ target }) => {
-    if (target.files.length) use(target.files[0]);
-    target.value = ""; // so that the same file can be chosen again
-  });
-}
-document.addEventListener("paste", ({ clipboardData }) => {
-  if (clipboardData.files.length) open([clipboardData.files[0]]);
-});
-document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
-document.addEventListener("dragleave", ({ relatedTarget }) => {
-  if (!relatedTarget) document.body.classList.remove("dropping");
-});
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  document.body.classList.remove("dropping");
-  const [file] = event.dataTransfer.files;
-  if (file) (event.target.closest?.("#masks") && photo ? addMask : (one) => open([one]))(file);
-});
+receive({ open, addMask });
 window.addEventListener("beforeunload", (event) => {
   if (!keeper.kept && works.some(({ unsaved }) => unsaved)) event.preventDefault();
 });
@@ -267,7 +265,7 @@ const actions = {
   fill: fillHole, download, invert: () => painting.add({ kind: "invert" }), clear: clearHole, "save-mask": saveMask,
   undo: () => painting.undo(), redo: () => painting.redo(), cancel: () => running?.abort(),
   "zoom-in": () => view.zoom(1.5), "zoom-out": () => view.zoom(1 / 1.5), "zoom-fit": () => view.fit(),
-  ask: () => choose("sources"), discard,
+  ask: () => choose("sources"), discard, previous: () => step(-1), next: () => step(1),
 };
 for (const [id, act] of Object.entries(actions)) part(id).addEventListener("click", act);
 tools.addEventListener("change", ({ target }) => choose(target.value));
@@ -291,8 +289,8 @@ showState();
 const found = await store?.restore().catch(() => null);
 if (found) {
   run("Opening", async (options) => {
-    await show(found.works, found.current, options);
-    return "Your last work is open again. Discard removes it from this browser.";
+    const remark = await show(found.works, found.current, options);
+    return remark || "Your last work is open again. Discard removes it from this browser.";
   });
 }
 document.documentElement.dataset.ready = "";
