@@ -110,13 +110,15 @@ def add_transparency(edit: Edit) -> Edit:
 
 
 def fill(edit: Edit, inpainter: Inpainter, growth: int) -> Edit:
-    """Return the edit with its hole, grown by `growth` pixels, filled.
+    """Return the edit with its hole, grown by `growth` pixels (shrunk if negative), filled.
 
     Raises InputError if the hole is empty or covers the whole photograph.
     """
+    if not edit.hole.any():
+        raise InputError("there is no hole yet: paint over what should be removed, or add a mask file")
     hole = grow(edit.hole, growth)
     if not hole.any():
-        raise InputError("there is no hole yet: paint over what should be removed, or add a mask file")
+        raise InputError(f"nothing is left of the hole when it shrinks by {-growth} pixels: shrink it by fewer")
     if hole.all():
         raise InputError("the hole covers the whole photo: leave a part from which it can be filled")
     pixels = blend(edit.pixels, hole, inpainter(edit.pixels, hole))

@@ -22,7 +22,7 @@ from mai_jax.demo.lane import Busy, Lane
 from mai_jax.errors import InputError, RunError
 from mai_jax.inference import Inpainter
 
-MAX_GROWTH = 32  # pixels
+MAX_GROWTH = 32  # pixels by which a hole is grown or shrunk
 MAX_NAME = 255  # bytes of a file name
 UPLOAD_SECONDS = 600  # for a request to arrive
 GONE = 499  # the browser left; nobody reads this status
@@ -51,16 +51,19 @@ class Given(NamedTuple):
             raise InputError(f"{name}: must not be a file")
         return value
 
-    def numbers(self, name: str, count: int, default: str, largest: int) -> list[float]:
-        """Return a field of numbers between 0 and `largest`, joined by commas. Raises InputError for another value."""
+    def numbers(self, name: str, count: int, default: str, largest: int, smallest: int = 0) -> list[float]:
+        """Return a field of numbers from `smallest` to `largest`, joined by commas.
+
+        Raises InputError for another value.
+        """
         text = self.text(name, default)
         try:
             values = [float(part) for part in text.split(",")]
         except ValueError:
             values = []
-        if len(values) != count or not all(0 <= value <= largest for value in values):
+        if len(values) != count or not all(smallest <= value <= largest for value in values):
             expected = "a number" if count == 1 else f"{count} numbers"
-            raise InputError(f"{name}={text}: must be {expected} from 0 to {largest}")
+            raise InputError(f"{name}={text}: must be {expected} from {smallest} to {largest}")
         return values
 
     def choice(self, name: str, choices: list[str]) -> str:
@@ -103,8 +106,8 @@ class Given(NamedTuple):
 
     @property
     def growth(self) -> int:
-        """Pixels by which the hole is enlarged."""
-        return int(*self.numbers("grow", 1, "0", MAX_GROWTH))
+        """Pixels by which the hole is enlarged, negative to shrink it."""
+        return int(*self.numbers("grow", 1, "0", MAX_GROWTH, -MAX_GROWTH))
 
     @property
     def mask_means(self) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image
-from skimage.morphology import isotropic_dilation
+from skimage.morphology import isotropic_dilation, isotropic_erosion
 
 from mai_jax import image_io
 from mai_jax.data import images, mask_reader, soft_masks
@@ -122,13 +122,18 @@ def nothing_to_fill(job: Job, reading: str) -> str:
 
 
 def grow(hole: Bool[np.ndarray, "h w"], radius: int) -> Bool[np.ndarray, "h w"]:
-    """Return the hole and all pixels within `radius` pixels of it."""
-    if radius == 0 or not hole.any():
+    """Return the hole and all pixels within `radius` pixels of it.
+
+    A negative radius shrinks: it removes the pixels within `-radius` pixels of what is kept. The border of the
+    photograph is not shrunk from.
+    """
+    if radius == 0 or not hole.any() or hole.all():
         return hole
     rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
-    box = tuple(slice(max(i[0] - radius, 0), i[-1] + radius + 1) for i in (rows, columns))
+    margin = max(radius, 1)
+    box = tuple(slice(max(i[0] - margin, 0), i[-1] + margin + 1) for i in (rows, columns))
     grown = hole.copy()
-    grown[box] = isotropic_dilation(hole[box], radius)
+    grown[box] = isotropic_dilation(hole[box], radius) if radius > 0 else isotropic_erosion(hole[box], -radius)
     return grown
 
 

@@ -125,11 +125,15 @@ def address(models):
 
 @pytest.fixture
 def visitor(browser):
-    """Return a function that opens a page; fail on requests to other servers and on errors in the page."""
+    """Return a function that opens a page; fail on requests to other servers and on errors in the page.
+
+    A question of the page is an error, unless `asked` is given: it gets the kind of the question, which is affirmed.
+    """
     tabs, foreign_requests, errors = [], [], []
 
-    def visit(address, width=1280, height=900, *, script="", **settings):
-        tab = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True, **settings)
+    def visit(address, width=1280, height=900, *, script="", asked=None, **settings):
+        size = {"width": width, "height": height}
+        tab = browser.new_context(viewport=size, accept_downloads=True, **settings).new_page()
         tab.add_init_script(script)
         tabs.append(tab)
         tab.set_default_timeout(1000 * TIMEOUT)
@@ -137,14 +141,15 @@ def visitor(browser):
         tab.on("request", lambda r: foreign_requests.append(r.url) if not r.url.startswith(local) else None)
         tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.on("console", lambda line: errors.append(line.text) if "Content Security" in line.text else None)
-        tab.on("dialog", lambda dialog: (errors.append(dialog.message), dialog.dismiss()))
+        tab.on("dialog", lambda dialog: (errors if asked is None else asked).append(dialog.type))
+        tab.on("dialog", lambda dialog: dialog.dismiss() if asked is None else dialog.accept())
         tab.goto(address)
         tab.locator("html[data-ready]").wait_for()
         return tab
 
     yield visit
     for tab in tabs:
-        tab.close()
+        tab.context.close()
     assert foreign_requests == [] and errors == []
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mai_jax.demo import gate, lane, routes, server
-from tests.demo.browsing import encoded, noise
+from tests.demo.browsing import bounds, encoded, noise
 
 SECRET = b"private content"
 BOX = np.s_[4:12, 6:20]
@@ -77,6 +77,8 @@ def test_one_image_and_one_mask_give_the_repaired_file(address, photo, fields):
     np.testing.assert_array_equal((kept != photo).any(-1), ~expected)
     grown = pixels(post(address, "/api/repair", grow="2", model="other", **fields)[2])
     assert (grown != photo).any(-1)[2:14, 6:20].all()
+    shrunk = pixels(post(address, "/api/repair", grow="-2", **fields)[2])
+    np.testing.assert_array_equal(bounds((shrunk != photo).any(-1)), [8, 6, 17, 9])
 
 
 @pytest.mark.parametrize(("changes", "message"), [
@@ -85,8 +87,10 @@ def test_one_image_and_one_mask_give_the_repaired_file(address, photo, fields):
     ({"mask": ("m.png", flat(0, 30, 20))}, "m.png: the mask is 20 x 30 and its photograph 30 x 20"),
     ({"mask": ("m.png", flat(0))}, "nothing is to be filled"),
     ({"mask": ("m.png", flat(255))}, "covers the whole photo"),
-    ({"grow": "x"}, "grow=x: must be a number from 0 to 32"), ({"grow": "33"}, "from 0 to 32"),
-    ({"grow": "nan"}, "from 0 to 32"), ({"model": "none"}, "model=none: must be one of negative, other"),
+    ({"grow": "x"}, "grow=x: must be a number from -32 to 32"), ({"grow": "33"}, "from -32 to 32"),
+    ({"grow": "nan"}, "from -32 to 32"), ({"grow": "-33"}, "from -32 to 32"),
+    ({"grow": "-4"}, "nothing is left of the hole when it shrinks by 4 pixels"),
+    ({"model": "none"}, "model=none: must be one of negative, other"),
     ({"mask_means": "white"}, "mask_means=white: must be one of hole, valid"), ({"transparent": "2"}, "one of 0, 1"),
     ({"grow": ("a", b"1")}, "grow: must not be a file"),
     ({"layer": ("l.png", encoded(noise(20, 30)))}, "the filled pixels: belong to another photo"),

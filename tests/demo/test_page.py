@@ -145,7 +145,6 @@ def test_the_result_of_sixteen_bits_and_of_a_jpeg(visit):
     changed = (before != after).any(-1)
     assert after.dtype == np.uint16 and changed[30, 40] and changed[30, 16] and not changed[:, 60:].any()
     wait(tab)
-    tab.once("dialog", lambda dialog: dialog.accept())
     upload(tab, "photo.jpg", encoded(data.chelsea(), "JPEG"))
     wait(tab)
     draw(tab, (0.4, 0.4), (0.6, 0.5))
@@ -160,7 +159,7 @@ def encoded_sixteen_bits(image):
     return png.write(Samples(image.astype(np.uint16) * 257, "RGB", 16), icc=b"", exif=b"", xmp=b"", dpi=None)
 
 
-def test_a_mask_file_an_enlarged_hole_and_transparency(visit):
+def test_a_mask_file_a_grown_and_a_shrunk_hole_and_transparency(visit):
     tab = visit()
     photo = np.dstack([noise(90, 120), np.full((90, 120), 255, np.uint8)])
     photo[:10, :10, 3] = 0
@@ -178,7 +177,12 @@ def test_a_mask_file_an_enlarged_hole_and_transparency(visit):
     np.testing.assert_array_equal(mask(tab), given > 0)
     tab.keyboard.press("Control+z")
     tab.get_by_label("Fill the transparent part").check()
-    tab.get_by_label("Enlarge by").fill("3")
+    tab.get_by_label("Grow by").fill("-3")
+    shrunk = (filled(tab)[..., :3] != photo[..., :3]).any(-1)
+    np.testing.assert_array_equal(bounds(shrunk[20:]), [53, 43 - 20, 76, 56 - 20])
+    np.testing.assert_array_equal(bounds(shrunk[:20]), [0, 0, 6, 6])  # the border of the photo is none of the hole
+    tab.keyboard.press("Control+z")
+    tab.get_by_label("Grow by").fill("3")
     result = filled(tab)
     changed = (result[..., :3] != photo[..., :3]).any(-1)
     np.testing.assert_array_equal(bounds(changed[20:]), [47, 37 - 20, 82, 62 - 20])

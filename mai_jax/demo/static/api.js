@@ -1,5 +1,10 @@
 // Requests to the server. Each contains the whole photo, because the server keeps nothing.
-export class Refused extends Error {} // the message is for the user
+export class Refused extends Error { // the message is for the user
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status; // 400: the file or a field cannot be used
+  }
+}
 
 const RETRY = 2000; // milliseconds between two attempts while the server is busy
 const POLL = 700; // milliseconds between two questions about the queue
@@ -16,7 +21,7 @@ export async function post(path, fields, { signal, onWait = () => {} } = {}) {
     for (;;) {
       const response = await attempt(path, form, signal);
       if (response?.ok) return response;
-      if (response && response.status !== 503) throw new Refused(await response.text());
+      if (response && response.status !== 503) throw new Refused(await response.text(), response.status);
       onWait("The server is busy; trying again");
       await pause(RETRY, signal);
     }

@@ -1,6 +1,7 @@
 // Keys that work anywhere on the page, unless a control uses them.
 const TOOLS = { b: "brush", e: "eraser", r: "box", l: "lasso", m: "move" };
 const ZOOM = { "+": "zoom-in", "=": "zoom-in", "-": "zoom-out", 0: "zoom-fit" };
+const PHOTOS = { p: "previous", n: "next" };
 const FACTOR = 1.2; // of the brush size, by one key
 
 export function listen({ pointer, act, choose, showOriginal, original, size }) {
@@ -29,7 +30,7 @@ export function listen({ pointer, act, choose, showOriginal, original, size }) {
     } else if (key === "[" || key === "]") resize(key === "]");
     else if (key === "o") showOriginal(true);
     else if (key === "escape") act("cancel");
-    else if (ZOOM[key]) act(ZOOM[key]);
+    else if (ZOOM[key] ?? PHOTOS[key]) act(ZOOM[key] ?? PHOTOS[key]);
     else if (TOOLS[key]) choose(TOOLS[key]);
   });
   document.addEventListener("keyup", (event) => {

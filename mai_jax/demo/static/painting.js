@@ -1,7 +1,7 @@
 // The hole as a list of steps on the canvas, so that each can be undone: every step is drawn again.
 //
-// A step is {kind: "line", width, points, erase}, {kind: "area", points, erase}, {kind: "picture", image},
-// {kind: "invert"}, {kind: "clear"}, or {kind: "fill", layer, ...}: a filled hole, after which the canvas is empty.
+// A step is {kind: "line", width, points, erase}, {kind: "area", points, erase}, {kind: "picture", image, ...},
+// {kind: "invert"}, {kind: "clear"}, or {kind: "fill", blob, ...}: a filled hole, after which the canvas is empty.
 const COLOUR = "#e6007e";
 
 export class Painting {
@@ -9,16 +9,26 @@ export class Painting {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
     this.onChange = onChange;
-    this.steps = [];
-    this.position = 0; // number of steps that are not undone
+    this.work = { steps: [], position: 0 }; // of one photo; `position` is the number of steps that are not undone
   }
 
-  // Begin with an empty hole on a photo of that size.
-  open(width, height) {
+  // Go on with the work on a photo of that size.
+  open(width, height, work) {
     Object.assign(this.canvas, { width, height });
-    this.steps = [];
-    this.position = 0;
+    this.work = work;
     this.changed();
+  }
+
+  get steps() {
+    return this.work.steps;
+  }
+
+  get position() {
+    return this.work.position;
+  }
+
+  set position(count) {
+    this.work.position = count;
   }
 
   get done() {

@@ -114,6 +114,7 @@ export class Tools {
 
   up(event) {
     this.pointers.delete(event.pointerId);
+    if (this.action === "paint") this.painting.changed();
     if (!this.pointers.size) this.action = null;
     else if (this.action !== "paint") this.action = "none";
     if (event.pointerType === "touch") this.ring.hidden = true;
@@ -158,6 +159,7 @@ export class Tools {
     const continues = last?.kind === "line" && last.erase === this.erase && last.points.at(-1) === from;
     if (!continues) this.begin(from);
     this.extend([this.cursor]);
+    this.painting.changed();
   }
 
   // Show the size of the brush where it is.
