@@ -91,6 +91,10 @@ def _kills(kills: Counts) -> list[str]:
             f"{_runs(kills['finished'])} finished, identical; at most {kills['max_repeated_steps']} steps repeated"]
 
 
+def _archive(kills: Counts) -> list[str]:
+    return ["SIGKILL, photographs of a .zip, an unreadable one skipped", *_kills(kills)[1:]]
+
+
 def _terms(terms: Counts) -> list[str]:
     if not terms["seconds"]:
         return ["SIGTERM", "0", ""]
@@ -125,8 +129,8 @@ def _memory(memory: Counts) -> list[str]:
             "; ".join(growth) or "not measured here"]
 
 
-SUMMARY_ROWS = {"kills": _kills, "terms": _terms, "moves": _moves, "damage": _damage, "environment": _environment,
-                "memory": _memory}  # fmt: skip
+SUMMARY_ROWS = {"kills": _kills, "archive": _archive, "terms": _terms, "moves": _moves, "damage": _damage,
+                "environment": _environment, "memory": _memory}  # fmt: skip
 
 
 def kills(counts: Counts) -> str:

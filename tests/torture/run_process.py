@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from PIL import Image
 
 from mai_jax import config as config_lib
 from mai_jax.config import Config
@@ -20,7 +22,9 @@ from mai_jax.errors import RunError
 from mai_jax.models import model_class
 from mai_jax.training import checkpointing, train_state
 from tests.cheap_compilation import environment
+from tests.image_io.photo_files import saved
 from tests.real_runs import ROOT, TINY, free_port, logged, with_compilation_cache
+from tests.torture.seed_collections import zipped
 
 SAVE_EVERY = 20
 TIMEOUT = 900.0  # seconds after which a run that should end counts as hung; long, because the machine may be busy
@@ -102,10 +106,14 @@ class RunProcess:
 
 
 class Workspace:
-    """A folder for many runs, their shared compiled programs, and the uninterrupted runs that they must equal."""
+    """A folder for many runs, their shared compiled programs, and the uninterrupted runs that they must equal.
 
-    def __init__(self, scratch: Path, steps: int) -> None:
+    All of them get the flags `common`.
+    """
+
+    def __init__(self, scratch: Path, steps: int, common: Sequence[str] = ()) -> None:
         self.scratch = scratch
+        self.common = common
         self.cache = scratch / "compiled"
         self.long: Phases = (steps * 3 // 10, steps - steps * 3 // 10)
         self.short: Phases = (3 * SAVE_EVERY, 0)
@@ -126,7 +134,8 @@ class Workspace:
         own = ("--config.batch_size=8", f"--config.run.save_every={SAVE_EVERY}", f"--config.main_phase.steps={main}",
                f"--config.finetune_phase.steps={finetune}", f"--workdir={workdir}")  # fmt: skip
         env = with_compilation_cache(environment(devices), cache or self.cache) | {"JAX_PLATFORMS": "cpu"}
-        return RunProcess([sys.executable, *program, *TINY, *own, *flags], env, self.new_folder().with_suffix(".txt"))
+        command = [sys.executable, *program, *TINY, *self.common, *own, *flags]
+        return RunProcess(command, env, self.new_folder().with_suffix(".txt"))
 
     def start_all(self, workdir: Path, phases: Phases, processes: int, devices: int) -> list[RunProcess]:
         """Start the command as several processes on loopback, with that many devices each."""
@@ -147,17 +156,34 @@ class Workspace:
         return self.finished[phases]
 
     def differences(self, workdir: Path, phases: Phases) -> list[str]:
-        """Return differences of a finished run from the uninterrupted one: checksums, config, every logged scalar."""
+        """Return differences of a finished run from the uninterrupted one: checksums, config, every logged scalar.
+
+        Events are compared without their steps: an unreadable photograph is named when it is read, ahead of its step.
+        """
         reference, found = self.uninterrupted(phases), []
         if checkpointing.CheckpointReader(workdir).meta != checkpointing.CheckpointReader(reference).meta:
             found.append("the last checkpoint differs from that of the uninterrupted run")
-        if logged(workdir) != logged(reference):
+        if _events_apart(logged(workdir)) != _events_apart(logged(reference)):
             found.append("the log differs from that of the uninterrupted run")
         return found + unreadable(workdir)
 
     def without_paths(self, text: str) -> str:
         """Return the text without the path of the scratch folder."""
         return text.replace(f"{self.scratch}/", "")
+
+
+def archive_of_noise(path: Path) -> list[str]:
+    """Write a .zip of photographs, one of which is unreadable; return the flags of a training on it that skips it."""
+    rng = np.random.default_rng(0)
+    files = {f"{i:02}.png": saved(Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)), "PNG")
+             for i in range(24)}  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(zipped(files | {"07.png": b"no image"}))
+    return [f"--config.data.train={path}", "--config.data.test=sample_photos", "--config.data.unreadable=skip"]
+
+
+def _events_apart(lines: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    return ([line for line in lines if "event" not in line], [line["event"] for line in lines if "event" in line])
 
 
 def shapes(config: Config) -> dict[str, Any]:

@@ -8,6 +8,7 @@ part and every ten trials.
 
 import argparse
 import json
+import math
 import os
 import platform
 import signal
@@ -28,7 +29,7 @@ from mai_jax.training import checkpointing
 from tests.torture import interruptions
 from tests.torture.damage import IntactRun, cases, damages
 from tests.torture.environments import run_trials, trial_count
-from tests.torture.run_process import Workspace, shapes
+from tests.torture.run_process import Workspace, archive_of_noise, shapes
 
 Counts = dict[str, Any]
 
@@ -42,12 +43,12 @@ class Part(NamedTuple):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200, help="and a tenth of them with photographs of an archive")
     parser.add_argument("--terms", type=int, default=20)
     parser.add_argument("--flips", type=int, default=5, help="bits flipped in each file of a checkpoint, one at a time")
     parser.add_argument("--steps", type=int, default=3000, help="of the uninterrupted run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--parts", default="", help="some of memory, damage, environment, moves, terms, kills")
+    parser.add_argument("--parts", default="", help="some of memory, damage, environment, moves, terms, archive, kills")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the counts as JSON")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -73,6 +74,8 @@ def _parts(workspace: Workspace, given: argparse.Namespace) -> dict[str, Part]:
         workdir = workspace.uninterrupted(workspace.short)
         return IntactRun(workdir, shapes(checkpointing.CheckpointReader(workdir).config))
 
+    flags, few = archive_of_noise(workspace.scratch / "archive" / "photographs.zip"), math.ceil(given.kills / 10)
+    archive = Workspace(workspace.scratch / "archive", given.steps, flags)
     return {
         "memory": Part(lambda: 2, lambda: interruptions.memory(workspace)),
         "damage": Part(lambda: len(cases(intact().step, given.flips)),
@@ -80,6 +83,7 @@ def _parts(workspace: Workspace, given: argparse.Namespace) -> dict[str, Part]:
         "environment": Part(lambda: trial_count(workspace, given.seed), lambda: run_trials(workspace, given.seed)),
         "moves": Part(lambda: len(interruptions.MOVES), lambda: interruptions.moves(workspace)),
         "terms": Part(lambda: given.terms, lambda: interruptions.terms(workspace, given.terms, given.seed)),
+        "archive": Part(lambda: few, lambda: interruptions.kills(archive, few, given.seed)),
         "kills": Part(lambda: given.kills, lambda: interruptions.kills(workspace, given.kills, given.seed)),
     }
 

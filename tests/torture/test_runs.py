@@ -93,4 +93,11 @@ def test_a_log_that_differs_is_a_loss(tmp_path):
         (tmp_path / folder / "log.jsonl").write_text(json.dumps({"step": 1, "wall_time": loss, "total": loss}))
     workspace.finished[workspace.short] = tmp_path / "a"
     assert "the log differs" in workspace.differences(tmp_path / "b", workspace.short)[0]
+    for step, event in ((3, "x.png is left out"), (5, "x.png is left out"), (5, "y.png is left out")):
+        lines = ({"step": 1, "total": 1.0}, {"step": step, "event": event})
+        (tmp_path / "b" / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if step == 3:
+            shutil.copy(tmp_path / "b" / "log.jsonl", tmp_path / "a")
+        found = workspace.differences(tmp_path / "b", workspace.short)
+        assert any("the log differs" in line for line in found) == ("y.png" in event)
     assert _difference({"total": 1.0, "zero": 0.0}, {"total": 1.1, "zero": 0.0}) == pytest.approx(0.1 / 1.1)
