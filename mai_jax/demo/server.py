@@ -45,7 +45,7 @@ def running_server(models: "Models", host: str, port: int) -> Iterator[str]:
 
     local = host in (*LOOPBACK, "::1")
     place = "this machine" if local else "the machine that runs this page"
-    application, close = routes.build(models, f"Photos stay on {place} and are not stored.")
+    application, close = routes.build(models, f"Photos stay on {place} and the server stores none.")
     config = uvicorn.Config(
         gate.Gate(application, LOOPBACK if local else None), http="h11", ws="none", lifespan="off",
         access_log=False, log_config=None, log_level="critical", server_header=False, proxy_headers=False,
