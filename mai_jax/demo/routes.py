@@ -25,7 +25,7 @@ from mai_jax.inference import Inpainter
 MAX_GROWTH = 32  # pixels by which a hole is grown or shrunk
 MAX_NAME = 255  # bytes of a file name
 UPLOAD_SECONDS = 600  # for a request to arrive
-GONE = 499  # the browser left; nobody reads this status
+GONE = 499  # the client has closed the connection
 STAGES = {"attention_1": "Coarse stage", "attention_2": "Fine stage"}
 READABLE = " !#$&'()*+,/:;=?@[]"  # characters that are not escaped in a header
 
