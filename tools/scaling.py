@@ -45,8 +45,8 @@ TRAFFIC = """\
 ## Traffic by part
 
 Bytes to and from HBM by part of the step on a v5e, without rematerialisation. An operation that XLA fused from several
-parts counts for the part with most of its instructions. Rows of the table above that have no such table were compiled
-earlier, when the masks were summed by convolutions.
+parts counts for the part with most of its instructions. The rows of v5p and v6e above were compiled earlier, when
+attention was not one kernel (performance.md) and masks were summed by convolutions.
 
 """
 
